@@ -1,0 +1,191 @@
+"""The whole loop in one run: a tiny Qwen-VL from nothing, CoT-SFT, GRPO, and what each was worth on held-out scenes."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel, ProcessorMixin, set_seed
+
+from .data import explained, scene_dataset, scene_row
+from .errors import InputError
+from .evaluate import generate, measure
+from .prompts import instruction
+from .scenes import generate_scene
+from .tiny import build_model, build_processor, train_tokenizer
+from .training import Schedule, grpo, sft
+
+STAGES = ("start", "sft", "grpo")
+SEEDS_PER_RUN = 10**6  # scenes of a run: SFT from 0, GRPO from half of it; those below stand apart from all runs
+TOKENIZER_SEEDS = range(10**9, 10**9 + 400)
+HELD_OUT = 2 * 10**9
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A size of demo. `rollout_groups`: held-out scenes whose groups of rollouts go into the report."""
+
+    sft: Schedule
+    grpo: Schedule
+    level: int = 1
+    image_size: int = 96
+    width: int = 128
+    layers: int = 3
+    vision_width: int = 96
+    vision_layers: int = 2
+    held_out: int = 256
+    samples: int = 2
+    rollout_groups: int = 4
+
+
+PRESETS = {
+    "cpu": Preset(sft=Schedule(600, 16, 1e-3), grpo=Schedule(160, 64, 1e-4, group_size=8)),
+    "quick": Preset(sft=Schedule(60, 16, 1e-3), grpo=Schedule(4, 32, 1e-4, group_size=8), held_out=32, samples=1),
+    "gpu": Preset(
+        sft=Schedule(6000, 64, 5e-4),
+        grpo=Schedule(1000, 256, 5e-5, group_size=8, max_completion_length=96),
+        level=2, image_size=192, width=256, layers=6, vision_width=192, vision_layers=4, held_out=1024,
+    ),
+}  # fmt: skip
+
+Report = Callable[[str, int, int, str], None]  # stage, done, of, note
+
+
+def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, report: Report) -> dict[str, Any]:
+    """Run the stages that are not done yet and return the results, which also stand in `results.json`."""
+    run = _open(out, preset, seed, resume)
+    set_seed(seed)
+    tokenizer = train_tokenizer(_texts(preset.level))
+    processor = build_processor(tokenizer, "qwen3-vl", preset.image_size)
+    held_out = [scene_row(HELD_OUT + i, preset.level, preset.image_size) for i in range(preset.held_out)]
+    first = seed * SEEDS_PER_RUN
+    scenes = {
+        "sft": range(first, first + preset.sft.steps * preset.sft.batch_size),
+        "grpo": _grpo_seeds(first + SEEDS_PER_RUN // 2, preset.grpo),
+    }
+    train = {"sft": sft, "grpo": grpo}
+    for stage in STAGES:
+        if stage in run["seconds"]:
+            continue
+        began, folder = time.perf_counter(), out / stage
+        if stage == "start":
+            model = _new_model(preset, tokenizer, seed)
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        else:
+            model = _load(out / STAGES[STAGES.index(stage) - 1])
+            schedule = getattr(preset, stage)
+            rows = scene_dataset(scenes[stage], preset.level, preset.image_size, completions=stage == "sft")
+
+            def note(step: int, logs: dict[str, float], stage: str = stage, steps: int = schedule.steps) -> None:
+                report(stage, step, steps, _summary(logs))
+
+            train[stage](model, processor, rows, schedule, folder, seed=seed, progress=note)
+        trained = time.perf_counter()
+        run[stage] = _evaluate(model, processor, held_out, preset, folder, stage, seed, report)
+        run["seconds"][stage] = {
+            "train": round(trained - began, 1),
+            "evaluate": round(time.perf_counter() - trained, 1),
+        }
+        _write(out, run)
+    return run
+
+
+def load_finished(out: Path, stage: str) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """Model and processor as a stage of a run left them."""
+    model = _load(out / stage)
+    size = json.loads((out / "results.json").read_text())["settings"]["image_size"]
+    return model, build_processor(AutoTokenizer.from_pretrained(out / stage), "qwen3-vl", size)
+
+
+def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
+    """The results so far; a run that is not resumed begins anew."""
+    settings, file = asdict(preset), out / "results.json"
+    if not file.exists() and out.exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty and holds no run of the demo: choose another folder with --out.")
+    if resume and file.exists():
+        run: dict[str, Any] = json.loads(file.read_text())
+        if (run["settings"], run["seed"]) != (json.loads(json.dumps(settings)), seed):
+            raise InputError(
+                f"{out} holds a run with another preset or seed: leave out --resume, or choose another --out."
+            )
+        return run
+    for stage in STAGES:
+        shutil.rmtree(out / stage, ignore_errors=True)
+    (out / "report.html").unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    packages = ("rsreward", "torch", "transformers", "trl", "accelerate", "datasets")
+    run = {"seed": seed, "settings": settings, "versions": {p: version(p) for p in packages}, "seconds": {}}
+    _write(out, run)
+    return run
+
+
+def _write(out: Path, run: dict[str, Any]) -> None:
+    part = out / "results.json.part"
+    part.write_text(json.dumps(run, indent=2))
+    part.replace(out / "results.json")
+
+
+def _texts(level: int) -> Iterator[str]:
+    for seed in TOKENIZER_SEEDS:
+        scene = generate_scene(seed, level)
+        yield instruction(scene.query)
+        yield explained(scene)
+
+
+def _grpo_seeds(first: int, schedule: Schedule) -> range:
+    return range(first, first + schedule.steps * schedule.batch_size // schedule.group_size)
+
+
+def _new_model(preset: Preset, tokenizer: Any, seed: int) -> PreTrainedModel:
+    sizes = {name: getattr(preset, name) for name in ("width", "layers", "vision_width", "vision_layers")}
+    return build_model(tokenizer, "qwen3-vl", preset.image_size, **sizes, seed=seed)
+
+
+def _load(folder: Path) -> PreTrainedModel:
+    model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    return model
+
+
+def _evaluate(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    held_out: list[dict[str, Any]],
+    preset: Preset,
+    folder: Path,
+    stage: str,
+    seed: int,
+    report: Report,
+) -> dict[str, dict[str, float]]:
+    """Greedy and sampled metrics; the completions are kept in `completions.jsonl`."""
+    groups = held_out[: preset.rollout_groups]
+    kinds = {"greedy": held_out, "sampled": held_out * preset.samples, "groups": groups * preset.grpo.group_size}
+    total, done = sum(map(len, kinds.values())), 0
+    results, lines = {}, []
+    for kind, rows in kinds.items():
+
+        def note(count: int, before: int = done) -> None:
+            report(f"evaluate {stage}", before + count, total, "")
+
+        length = preset.grpo.max_completion_length
+        texts = generate(
+            model, processor, rows, sampled=kind != "greedy", seed=seed, max_new_tokens=length, progress=note
+        )
+        done += len(rows)
+        if kind != "groups":
+            results[kind] = measure(texts, rows)
+        for row, text in zip(rows, texts, strict=True):
+            fields = {"completion": text, "target": row["target"], "width": row["width"], "height": row["height"]}
+            lines.append(json.dumps({"log": kind, "seed": row["seed"], **fields}))
+    (folder / "completions.jsonl").write_text("\n".join(lines) + "\n")
+    return results
+
+
+def _summary(logs: dict[str, float]) -> str:
+    named = {"loss": "loss", "reward": "reward", "positional_reward/iou": "IoU", "consistency/weight_mean": "weight"}
+    return ", ".join(f"{label} {float(logs[key]):.3f}" for key, label in named.items() if key in logs)

@@ -1,0 +1,138 @@
+"""`report.html` of a demo run, self-contained: metrics, curves, held-out scenes with boxes, groups of rollouts."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, PackageLoader
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+from rsreward import consistency_weight, group_statistics, iou, parse_boxes
+
+from .data import SPACE
+from .scenes import draw_scene, generate_scene
+
+PICTURE = 288  # pixels: scenes are drawn larger than the model sees them
+TRUE, COLOURS = "#ffffff", {"sft": "#ff9f1c", "grpo": "#2ec4ff"}
+GALLERY = 12
+
+
+def write_report(out: Path) -> Path:
+    """Write `report.html` from what the stages of a run left in its folder."""
+    run = json.loads((out / "results.json").read_text())
+    answers = {stage: _answers(out / stage / "completions.jsonl") for stage in ("sft", "grpo")}
+    environment = Environment(loader=PackageLoader("rsreward_qwen_vl"), autoescape=True)
+    html = environment.get_template("report.html.j2").render(
+        run=run,
+        metrics=list(run["grpo"]["sampled"]),
+        curves=_curves(out),
+        gallery=_gallery(answers, run["settings"]),
+        groups=_groups(answers, run["settings"]),
+        true=TRUE,
+        colours=COLOURS,
+    )
+    (out / "report.html").write_text(html)
+    return out / "report.html"
+
+
+def _answers(file: Path) -> dict[str, list[dict[str, Any]]]:
+    """The lines of each kind, each with its box and its IoU."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    texts, sizes = [line["completion"] for line in lines], [line["width"] for line in lines]
+    boxes = parse_boxes(texts, space=SPACE, width=sizes, height=sizes)
+    ious = iou(boxes, torch.tensor([line["target"] for line in lines]))
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for line, box, value in zip(lines, boxes.tolist(), ious.tolist(), strict=True):
+        kinds.setdefault(line["log"], []).append(line | {"box": None if box[0] != box[0] else box, "iou": value})
+    return kinds
+
+
+def _gallery(answers: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    cards = []
+    for before, after in list(zip(answers["sft"]["greedy"], answers["grpo"]["greedy"], strict=True))[:GALLERY]:
+        scene = generate_scene(before["seed"], settings["level"])
+        boxes = [(before["target"], TRUE), (before["box"], COLOURS["sft"]), (after["box"], COLOURS["grpo"])]
+        cards.append(
+            {
+                "query": scene.query,
+                "picture": _picture(scene, boxes, before["width"]),
+                "sft": before["iou"],
+                "grpo": after["iou"],
+                "completion": after["completion"],
+            }
+        )
+    return cards
+
+
+def _groups(answers: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same scenes' groups under both policies, with m, v and the weight."""
+    size = settings["grpo"]["group_size"]
+    cards = []
+    for stage in ("sft", "grpo"):
+        lines = answers[stage]["groups"]
+        scenes = len(lines) // size  # generated scene by scene, size times over
+        for i in range(scenes):
+            group = lines[i::scenes]
+            ious = torch.tensor([line["iou"] for line in group])
+            mean, var = group_statistics(ious)
+            scene = generate_scene(group[0]["seed"], settings["level"])
+            boxes = [(group[0]["target"], TRUE)] + [(line["box"], _shade(line["iou"])) for line in group]
+            cards.append(
+                {
+                    "stage": stage,
+                    "query": scene.query,
+                    "picture": _picture(scene, boxes, group[0]["width"]),
+                    "mean": mean.item(),
+                    "var": var.item(),
+                    "weight": consistency_weight(ious).item(),
+                }
+            )
+    return cards
+
+
+def _shade(value: float) -> str:
+    """Red for IoU 0, green for 1."""
+    return f"#{int(235 * (1 - value) + 20):02x}{int(200 * value + 40):02x}40"
+
+
+def _picture(scene: Any, boxes: list[tuple[list[float] | None, str]], size: float) -> str:
+    image = draw_scene(scene, PICTURE)
+    draw = ImageDraw.Draw(image)
+    for box, colour in boxes:
+        if box is not None:
+            x1, y1, x2, y2 = (v * PICTURE / size for v in box)
+            draw.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=2)
+    return _png(image)
+
+
+def _png(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _curves(out: Path) -> str:
+    """Training curves as one picture."""
+    panels = {
+        "SFT loss": ("sft", "loss"),
+        "reward": ("grpo", "reward"),
+        "IoU of rollouts": ("grpo", "positional_reward/iou"),
+        "format reward": ("grpo", "rewards/format_reward/mean"),
+        "mean weight": ("grpo", "consistency/weight_mean"),
+        "variance of IoU in a group": ("grpo", "consistency/iou_var"),
+    }
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    for axis, (title, (stage, key)) in zip(figure.subplots(2, 3).flat, panels.items(), strict=True):
+        history = json.loads((out / stage / "history.json").read_text())
+        points = [(entry["step"], float(entry[key])) for entry in history if key in entry]
+        axis.plot(*zip(*points, strict=True) if points else ([], []), color="#1b6ca8", linewidth=1.4)
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel(f"{stage.upper()} step", fontsize=8)
+        axis.grid(alpha=0.25)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,188 @@
+"""`rsreward score`: rewards and metrics for a file of completions with their targets."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rsreward import Space, format_reward, iou, parse_boxes, positional_reward, space_named
+from rsreward.metrics import is_readable
+
+from .errors import InputError
+
+CHUNK = 4096
+THRESHOLDS = (0.5, 0.7)
+
+
+@dataclass
+class Totals:
+    """Sums over the rows of a group; they add up over chunks."""
+
+    rows: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def add(self, values: dict[str, float]) -> None:
+        self.rows += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self) -> dict[str, float]:
+        return {"rows": self.rows} | {name: value / self.rows for name, value in self.sums.items()}
+
+
+def score_file(
+    file: Path, *, space: str | Space = "pixel", by: str | None = None, out: Path | None = None
+) -> dict[str, Any]:
+    """Score every line of a JSONL file.
+
+    Args:
+        file: one JSON object a line with `completion`, `target` (pixels of the original image) and, where there is a
+            space to convert from, `width` and `height`.
+        space: the coordinate space of the completions. Rows without a size can only be in pixels: under
+            "qwen2.5-vl" they are taken for images that were not resized, and counted; any other space refuses them.
+        by: a field to group by.
+        out: where to write one line a row with its box, its rewards and its IoU; it appears when all is done.
+
+    Returns:
+        `rows`, `rows_without_size` and `groups`: for each value of `by` (or "all") the rows, `acc@0.5`, `acc@0.7`,
+        `miou`, `parse_rate`, `positional_reward` and `format_reward`.
+
+    Raises:
+        InputError: naming the file, the line and the field that is wrong.
+    """
+    space = space_named(space)
+    groups: dict[str, Totals] = {}
+    unsized = 0
+    with ExitStack() as stack:
+        part = out.with_name(out.name + ".part") if out else None
+        if part:
+            try:
+                sink = stack.enter_context(part.open("w"))
+            except OSError as error:
+                raise InputError(f"cannot write to {out}: {error.strerror}.") from None
+            stack.callback(part.unlink, missing_ok=True)
+        for chunk in _chunks(_rows(file, space, by), CHUNK):
+            unsized += sum(row["width"] is None for row in chunk)
+            for row, values in zip(chunk, _score(chunk, space), strict=True):
+                box = values.pop("box")
+                groups.setdefault(str(row["group"]), Totals()).add(_summed(values))
+                if part:
+                    sink.write(
+                        json.dumps({"line": row["line"], by or "group": row["group"], "box": box} | values) + "\n"
+                    )
+        if not groups:
+            raise InputError(f"{file} holds no rows.")
+        if part and out:
+            sink.close()
+            part.replace(out)
+    return {
+        "rows": sum(total.rows for total in groups.values()),
+        "rows_without_size": unsized if space.needs_size else 0,
+        "groups": {name: groups[name].means() for name in sorted(groups)},
+    }
+
+
+def _rows(file: Path, space: Space, by: str | None) -> Iterator[dict[str, Any]]:
+    try:
+        stream = file.open(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}.") from None
+    with stream:
+        try:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield _row(line, f"{file}, line {number}", space, by) | {"line": number}
+        except UnicodeDecodeError:
+            raise InputError(f"{file} is not UTF-8 text: give a file of one JSON object a line.") from None
+
+
+def _row(line: str, where: str, space: Space, by: str | None) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise InputError(f"{where} is not JSON: give one JSON object a line.") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where} is not a JSON object: give an object with the fields 'completion' and 'target'.")
+    for name in ("completion", "target", *([by] if by else [])):
+        if name not in row:
+            raise InputError(f"{where} has no field {name!r}; it has {', '.join(map(repr, row))}.")
+    if not isinstance(row["completion"], str):
+        raise InputError(f"{where}: 'completion' must be a text, not {type(row['completion']).__name__}.")
+    width, height = (_size(row.get(side), side, where) for side in ("width", "height"))
+    if space.scale is not None and (width is None or height is None):
+        raise InputError(f"{where} has no 'width' and 'height', which the space {space.name!r} needs.")
+    return {
+        "completion": row["completion"],
+        "target": _target(row["target"], where),
+        "width": width if height is not None else None,
+        "height": height,
+        "group": row[by] if by else "all",
+    }
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30 and isfinite(value)
+
+
+def _size(value: Any, side: str, where: str) -> float | None:
+    if value is not None and not (_number(value) and value >= 1):
+        raise InputError(f"{where}: {side!r} must be a number of pixels, got {value!r}.")
+    return value  # type: ignore[no-any-return]
+
+
+def _target(box: Any, where: str) -> list[float]:
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_number, box)):
+        raise InputError(f"{where}: 'target' must be four finite numbers [x1, y1, x2, y2], got {box!r}.")
+    if box[2] < box[0] or box[3] < box[1]:
+        raise InputError(f"{where}: 'target' must have x1 <= x2 and y1 <= y2, got {box!r}.")
+    return box
+
+
+def _chunks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    chunk: list[dict[str, Any]] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _score(rows: list[dict[str, Any]], space: Space) -> list[dict[str, Any]]:
+    """Box, IoU and rewards of each row."""
+    texts = [row["completion"] for row in rows]
+    pred = parse_boxes(texts)
+    sized = [i for i, row in enumerate(rows) if row["width"] is not None]
+    if space.needs_size and sized:
+        width, height = ([rows[i][side] for i in sized] for side in ("width", "height"))
+        pred[sized] = parse_boxes([texts[i] for i in sized], space=space, width=width, height=height)
+    target = torch.tensor([row["target"] for row in rows], dtype=torch.float32)
+    columns: dict[str, Tensor] = {
+        "iou": iou(pred, target),
+        "positional_reward": positional_reward(pred, target),
+        "format_reward": format_reward(texts),
+        "parsed": is_readable(pred),
+    }
+    scored: list[dict[str, Any]] = [
+        dict(zip(columns, values, strict=True)) for values in zip(*(c.tolist() for c in columns.values()), strict=True)
+    ]
+    for values, box in zip(scored, pred.tolist(), strict=True):
+        values["box"] = box if values["parsed"] else None
+    return scored
+
+
+def _summed(values: dict[str, Any]) -> dict[str, float]:
+    return {
+        **{f"acc@{k}": float(values["iou"] >= k) for k in THRESHOLDS},
+        "miou": values["iou"],
+        "parse_rate": float(values["parsed"]),
+        "positional_reward": values["positional_reward"],
+        "format_reward": values["format_reward"],
+    }

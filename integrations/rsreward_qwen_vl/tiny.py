@@ -1,0 +1,159 @@
+"""A Qwen-VL of one to two million parameters, from the real config classes, and all it needs, made on the spot."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    ProcessorMixin,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLImageProcessorPil,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+)
+
+IMAGE_TOKENS = {
+    "image_token_id": "<|image_pad|>",
+    "video_token_id": "<|video_pad|>",
+    "vision_start_token_id": "<|vision_start|>",
+    "vision_end_token_id": "<|vision_end|>",
+}
+SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *IMAGE_TOKENS.values()]
+TEXT_TOKENS = ["<think>", "</think>", "<answer>", "</answer>"]
+
+# Qwen's template for chats of text and images, without the default system prompt.
+CHAT_TEMPLATE = """\
+{%- for message in messages %}<|im_start|>{{ message['role'] }}
+{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] -%}
+{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}
+{%- endfor %}{% endif %}<|im_end|>
+{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 512) -> PreTrainedTokenizerFast:
+    """A byte-level BPE with Qwen's special tokens. Unlike Qwen's it keeps a number in one piece."""
+    tokenizer = Tokenizer(models.BPE())
+    words = Regex(r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(words, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False)
+    )
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIAL_TOKENS])
+    tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in TEXT_TOKENS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",  # noqa: S106
+        pad_token="<|endoftext|>",  # noqa: S106
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+class _ImageOnly:
+    """A Qwen-VL processor without its video half, which alone would need torchvision.
+
+    transformers reads the parts of a processor off the signature of its `__init__`.
+    """
+
+    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs):  # type: ignore[no-untyped-def]
+        for name, token in IMAGE_TOKENS.items():
+            setattr(self, name.removesuffix("_id"), token)
+            setattr(self, name, tokenizer.convert_tokens_to_ids(token))
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+
+class ImageOnlyQwen3VLProcessor(_ImageOnly, Qwen3VLProcessor):
+    pass
+
+
+class ImageOnlyQwen2_5_VLProcessor(_ImageOnly, Qwen2_5_VLProcessor):
+    pass
+
+
+PATCH_SIZE = {"qwen3-vl": 16, "qwen2.5-vl": 14}
+
+
+def build_processor(tokenizer: PreTrainedTokenizerFast, family: str, image_size: int) -> ProcessorMixin:
+    """The processor of a tiny model that sees square images as `image_size` x `image_size`."""
+    images = Qwen2VLImageProcessorPil(
+        patch_size=PATCH_SIZE[family], size={"shortest_edge": image_size**2, "longest_edge": image_size**2}
+    )
+    processor = ImageOnlyQwen3VLProcessor if family == "qwen3-vl" else ImageOnlyQwen2_5_VLProcessor
+    return processor(images, tokenizer, chat_template=tokenizer.chat_template)
+
+
+def build_model(
+    tokenizer: PreTrainedTokenizerFast,
+    family: str,
+    image_size: int,
+    *,
+    width: int = 128,
+    layers: int = 3,
+    vision_width: int = 96,
+    vision_layers: int = 2,
+    seed: int = 0,
+) -> PreTrainedModel:
+    """A randomly initialised Qwen-VL that learns where things are within minutes.
+
+    The usual initialisation (0.02) is for wide layers: at this width activations would all but vanish. Here weights
+    are of the size 1 / sqrt(width), and the vision tower's positions start as sines, about as loud as the patches.
+    Without that the model knows for thousands of steps what is in an image, but not where.
+    """
+    torch.manual_seed(seed)
+    initializer_range = 0.1
+    head = width // 4
+    section = head // 6
+    text: dict[str, Any] = {
+        "vocab_size": len(tokenizer), "hidden_size": width, "intermediate_size": 3 * width, "num_hidden_layers": layers,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": head, "max_position_embeddings": 1024,
+        "initializer_range": initializer_range, "tie_word_embeddings": True,
+        "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
+        "rope_parameters": {
+            "rope_type": "default", "rope_theta": 10000.0, "mrope_section": [head // 2 - 2 * section, section, section],
+        },
+    }  # fmt: skip
+    vision: dict[str, Any] = {
+        "depth": vision_layers, "hidden_size": vision_width, "intermediate_size": 3 * vision_width, "num_heads": 4,
+        "patch_size": PATCH_SIZE[family], "out_hidden_size": width, "initializer_range": initializer_range,
+    }  # fmt: skip
+    shared = {name: tokenizer.convert_tokens_to_ids(token) for name, token in IMAGE_TOKENS.items()}
+    if family == "qwen3-vl":
+        text["rope_parameters"]["mrope_interleaved"] = True
+        vision |= {
+            "deepstack_visual_indexes": [0],
+            "num_position_embeddings": (image_size // PATCH_SIZE[family]) ** 2,
+        }
+        config = Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **shared)
+        model = Qwen3VLForConditionalGeneration(config)
+        model.model.visual.pos_embed.weight.data.copy_(_sines(image_size // PATCH_SIZE[family], vision_width))
+    else:
+        text.pop("head_dim")
+        vision |= {"fullatt_block_indexes": list(range(vision_layers)), "window_size": image_size}
+        config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **shared)
+        model = Qwen2_5_VLForConditionalGeneration(config)
+    model.model.visual.patch_embed.proj.weight.data.mul_(0.25)  # each patch has 1,536 inputs
+    for settings in (model.config, model.generation_config):
+        settings.eos_token_id, settings.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    return model
+
+
+def _sines(side: int, width: int) -> torch.Tensor:
+    """`(side^2, width)`: sines and cosines of x and y at wavelengths from twice the image to a tenth of it."""
+    frequencies = torch.pi * torch.logspace(0, 1.3, width // 4)
+    place = torch.linspace(0, 1, side)
+    waves = torch.cat([torch.sin(place[:, None] * frequencies), torch.cos(place[:, None] * frequencies)], 1)
+    columns, rows = waves.expand(side, side, -1), waves[:, None].expand(side, side, -1)
+    return torch.cat([columns, rows], -1).view(side * side, width)

@@ -1,0 +1,129 @@
+"""CoT-SFT and GRPO of a Qwen-VL with TRL, from rows as `data.scene_dataset` gives them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from rsreward_trl import SpatialConsistencyGRPOTrainer, as_reward_func
+from transformers import PreTrainedModel, PrinterCallback, ProcessorMixin, ProgressCallback, TrainerCallback
+from trl import GRPOConfig, SFTConfig, SFTTrainer
+
+import rsreward
+
+from .data import SPACE
+
+Progress = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn. For GRPO `batch_size` counts completions, in groups of `group_size`."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    group_size: int = 0
+    max_completion_length: int = 64
+
+
+def common(schedule: Schedule, folder: Path, seed: int) -> dict[str, Any]:
+    """The arguments that both trainers share."""
+    return {
+        "output_dir": str(folder / "trainer"),
+        "max_steps": schedule.steps,
+        "per_device_train_batch_size": schedule.batch_size,
+        "learning_rate": schedule.learning_rate,
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "seed": seed,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "logging_steps": 5,
+        "save_steps": max(50, schedule.steps // 4),
+        "save_total_limit": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_num_workers": 1,
+        "dataloader_persistent_workers": True,
+        "dataloader_pin_memory": False,
+    }
+
+
+def sft(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    rows: Dataset,
+    schedule: Schedule,
+    folder: Path,
+    *,
+    seed: int = 0,
+    progress: Progress = lambda step, logs: None,
+) -> None:
+    """Supervised fine-tuning on reasoning and answer. Saves the model into `folder`; resumes where it was cut off."""
+    arguments = SFTConfig(
+        **common(schedule, folder, seed), lr_scheduler_type="cosine", warmup_steps=30, adam_beta2=0.98, max_length=None
+    )
+    trainer = SFTTrainer(model=model, args=arguments, train_dataset=rows, processing_class=processor)
+    _run(trainer, processor, folder, progress)
+
+
+def grpo(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    rows: Dataset,
+    schedule: Schedule,
+    folder: Path,
+    *,
+    seed: int = 0,
+    progress: Progress = lambda step, logs: None,
+) -> None:
+    """GRPO with the positional and the format reward and the consistency weight. Saves and resumes as `sft`."""
+    arguments = GRPOConfig(
+        **common(schedule, folder, seed),
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=5,
+        num_generations=schedule.group_size,
+        max_completion_length=schedule.max_completion_length,
+        mask_truncated_completions=True,
+        temperature=1.0,
+        top_k=0,
+        beta=0.0,
+        loss_type="dr_grpo",
+    )
+    trainer = SpatialConsistencyGRPOTrainer(
+        model=model,
+        reward_funcs=[
+            as_reward_func(rsreward.positional_reward, space=SPACE),
+            as_reward_func(rsreward.format_reward),
+        ],
+        args=arguments,
+        train_dataset=rows,
+        processing_class=processor,
+    )
+    _run(trainer, processor, folder, progress)
+
+
+def _run(trainer: Any, processor: ProcessorMixin, folder: Path, progress: Progress) -> None:
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(_Report(progress))
+    saved = any((folder / "trainer").glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=saved or None)
+    (folder / "history.json").write_text(json.dumps(trainer.state.log_history))
+    trainer.model.save_pretrained(folder)
+    processor.tokenizer.save_pretrained(folder)
+
+
+class _Report(TrainerCallback):
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.logs = progress, dict[str, float]()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        self.logs = logs or {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.progress(state.global_step, self.logs)

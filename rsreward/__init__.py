@@ -1,0 +1,43 @@
+"""Rewards for grounding in aerial and satellite images: pure tensor functions on boxes and on what a model wrote.
+
+>>> import torch
+>>> from rsreward import parse_boxes, positional_reward
+>>> pred = parse_boxes(["<think>Lower left.</think><answer>[10, 20, 30, 40]</answer>"])
+>>> positional_reward(pred, torch.tensor([[10.0, 20.0, 30.0, 50.0]]))
+tensor([0.7658])
+"""
+
+from .answers import Answer, parse_answer, parse_boxes
+from .boxes import area, diou, giou, iou, is_box, pairwise_iou
+from .consistency import consistency_weight, group_statistics, scale_advantages
+from .coordinates import SPACES, Space, from_pixels, smart_resize, space_named, to_pixels
+from .format import format_reward
+from .metrics import grounding_metrics
+from .positional import gaussian_proximity, positional_reward
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SPACES",
+    "Answer",
+    "Space",
+    "area",
+    "consistency_weight",
+    "diou",
+    "format_reward",
+    "from_pixels",
+    "gaussian_proximity",
+    "giou",
+    "grounding_metrics",
+    "group_statistics",
+    "iou",
+    "is_box",
+    "pairwise_iou",
+    "parse_answer",
+    "parse_boxes",
+    "positional_reward",
+    "scale_advantages",
+    "smart_resize",
+    "space_named",
+    "to_pixels",
+]

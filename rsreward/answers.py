@@ -1,0 +1,184 @@
+"""Boxes out of what a model wrote. Never raises, never evaluates, linear in the length of the text.
+
+The answer is what follows the last `</think>`; inside it the `<answer>` element, closed or not, else the whole rest. A
+completion whose `<think>` never closes has no answer but an `<answer>` element that it opens all the same. Shapes are
+read by their brackets and numbers, not as JSON: half of the JSON that models write is none.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .coordinates import Space, space_named, to_pixels
+
+Kind = Literal["horizontal", "oriented", "quad", "point", "none"]
+Select = Literal["first", "last", "only"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was read.
+
+    Attributes:
+        boxes: the numbers of each box as written: 4 (horizontal), 5 (oriented, the angle last), 8 (quad) or 2 (point).
+        kind: what the boxes are.
+        dialect: the shape they were written in, "none" without boxes.
+        problems: names of what is wrong with the answer; see `PROBLEMS`.
+    """
+
+    boxes: tuple[tuple[float, ...], ...] = ()
+    kind: Kind = "none"
+    dialect: str = "none"
+    problems: tuple[str, ...] = ()
+
+
+PROBLEMS = {
+    "no-answer": "no answer region: empty, or a <think> that never closes",
+    "after-think-unclosed": "an <answer> inside a <think> that never closes",
+    "answer-unclosed": "an <answer> that never closes",
+    "truncated": "cut off inside a box",
+    "duplicate": "the same box more than once",
+    "inverted": "x2 < x1 or y2 < y1",
+    "degenerate": "a box without area",
+    "not-finite": "a number too large for a float",
+}
+
+_NUMBER = r"[-+]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?+\d++)?+"
+_COMMA = r"\s*+[,，;]?+\s*+"
+_LIST = rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{1,8}}+\s*+"
+_BIN = r"<\d{1,4}+>"
+_POINT = rf"\(\s*+{_NUMBER}{_COMMA}{_NUMBER}\s*+\)"
+
+# In order of priority. The first is passed over: a box in a label is none.
+_SHAPES = {
+    "label": r"""["']?label["']?\s*+:\s*+"[^"]*+"(?=\s*+[},\]】"])""",
+    "corner-pairs": rf"{_POINT}\s*+,?+\s*+{_POINT}",
+    "list": rf"[\[(（【]{_LIST}[\])）】]",
+    "geochat": rf"\{{(?:{_BIN}){{4}}\|{_BIN}\}}",
+    "bins": rf"(?:{_BIN}){{4}}",
+    "html": rf"""data-bbox=["']{_LIST}["']""",
+    "point-tag": rf"""<point\s++x=["']{_NUMBER}["']\s++y=["']{_NUMBER}["']""",
+    "cut": rf"[\[(（【]\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{0,8}}+{_COMMA}\Z",
+}
+_CANDIDATE = re.compile("|".join(f"(?P<{name.replace('-', '_')}>{shape})" for name, shape in _SHAPES.items()))
+_NUMBERS = re.compile(_NUMBER)
+_KINDS: dict[int, Kind] = {4: "horizontal", 5: "oriented", 8: "quad", 2: "point"}
+
+
+def answer_region(text: str) -> tuple[str, tuple[str, ...]]:
+    """The part of a completion that is its answer, and what is wrong with its frame."""
+    problems = []
+    start = text.rfind("</think>")
+    rest = text[start + len("</think>") :] if start >= 0 else text
+    thinks = start < 0 and "<think>" in text
+    opening = rest.rfind("<answer>")
+    if opening < 0:
+        return ("", ("no-answer",)) if thinks or not rest.strip() else (rest, ())
+    if thinks:
+        problems.append("after-think-unclosed")
+    body = rest[opening + len("<answer>") :]
+    closing = body.find("</answer>")
+    if closing < 0:
+        problems.append("answer-unclosed")
+    else:
+        body = body[:closing]
+    return body, tuple(problems)
+
+
+def parse_answer(text: str) -> Answer:
+    """Read the boxes of one completion.
+
+    Args:
+        text: the whole completion.
+
+    Returns:
+        An `Answer`. Boxes come in the order written, a repeated box once. Where several kinds stand in one answer,
+        that of the first box counts, and points only where there is no box.
+
+    >>> parse_answer('<think>Near (5, 6).</think><answer>{"bbox_2d": [10, 20, 30, 40]}</answer>')
+    Answer(boxes=((10.0, 20.0, 30.0, 40.0),), kind='horizontal', dialect='list', problems=())
+    >>> parse_answer("There is none.").kind
+    'none'
+    """
+    region, frame = answer_region(text)
+    problems = dict.fromkeys(frame)
+    found: list[tuple[str, Kind, tuple[float, ...]]] = []
+    for match in _CANDIDATE.finditer(region):
+        dialect = (match.lastgroup or "").replace("_", "-")
+        if dialect == "label":
+            continue
+        if dialect == "cut":
+            problems["truncated"] = None
+            continue
+        numbers = tuple(float(n) for n in _NUMBERS.findall(match.group()))
+        kind = _KINDS.get(len(numbers))
+        if kind is None:
+            continue
+        if not all(map(isfinite, numbers)):
+            problems["not-finite"] = None
+            continue
+        found.append((dialect, kind, numbers))
+    found = [f for f in found if f[1] != "point"] or found
+    if not found:
+        return Answer(problems=tuple(problems))
+    dialect, kind, _ = found[0]
+    boxes = tuple(numbers for _, k, numbers in found if k == kind)
+    if kind != "point":
+        distinct = tuple(dict.fromkeys(boxes))
+        if len(distinct) < len(boxes):
+            problems["duplicate"] = None
+        boxes = distinct
+        if kind != "quad":
+            for x1, y1, x2, y2, *_ in boxes:
+                if x2 < x1 or y2 < y1:
+                    problems["inverted"] = None
+                elif x2 == x1 or y2 == y1:
+                    problems["degenerate"] = None
+    return Answer(boxes, kind, dialect, tuple(problems))
+
+
+def select_box(answer: Answer, select: Select = "first") -> tuple[float, ...] | None:
+    """The one horizontal box that an answer stands for, or None."""
+    if answer.kind != "horizontal" or (select == "only" and len(answer.boxes) != 1):
+        return None
+    return answer.boxes[-1 if select == "last" else 0]
+
+
+def parse_boxes(
+    completions: Sequence[str],
+    *,
+    select: Select = "first",
+    space: str | Space = "pixel",
+    width: Sequence[float] | Tensor | float | None = None,
+    height: Sequence[float] | Tensor | float | None = None,
+) -> Tensor:
+    """One horizontal box a completion, in pixels of the original image.
+
+    Args:
+        completions: N texts.
+        select: which box of an answer with several. Of 25 such answers to a question about one object the first box
+            was right 15 times, the last 3; "only" takes none of them.
+        space: the coordinate space the model answers in, see `coordinates`.
+        width, height: of the original images in pixels, N of each or one for all; not needed for "pixel".
+
+    Returns:
+        `(N, 4)`, float32; a row of NaN where there was no box to read.
+
+    Raises:
+        ValueError: if the space or the selection is unknown, or the space needs the image sizes.
+
+    >>> parse_boxes(["<answer>[10, 20, 30, 40]</answer>", "none"], space="qwen3-vl", width=500, height=800)
+    tensor([[ 5., 16., 15., 32.],
+            [nan, nan, nan, nan]])
+    """
+    if select not in ("first", "last", "only"):
+        raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
+    missing = (torch.nan,) * 4
+    rows = [select_box(parse_answer(text), select) or missing for text in completions]
+    boxes = torch.tensor(rows, dtype=torch.float64).view(-1, 4)
+    return to_pixels(boxes, space_named(space), width, height).float()

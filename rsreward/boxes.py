@@ -1,0 +1,194 @@
+"""Horizontal boxes `[x1, y1, x2, y2]`: areas, overlaps, and what counts as a box at all.
+
+Everything is written in ratios of lengths (a side of a box over a side of the overlap), never in areas, so that
+coordinates near the largest or the smallest float neither overflow nor vanish.
+"""
+
+import torch
+from torch import Tensor
+
+
+def paired(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor, torch.dtype]:
+    """Check two box tensors against each other and promote them to the dtype to compute in.
+
+    Returns:
+        `pred`, `target` in float32 or float64 and the dtype that results are given in: the promoted dtype of both,
+        the default dtype for integers. Half precisions are computed in float32.
+
+    Raises:
+        ValueError: if a last dimension is not `last`, or the leading ones do not broadcast.
+    """
+    if pred.shape[-1:] != (last,) or target.shape[-1:] != (last,):
+        raise ValueError(
+            f"pred and target need {last} numbers a box in their last dimension, "
+            f"got shapes {tuple(pred.shape)} and {tuple(target.shape)}."
+        )
+    try:
+        torch.broadcast_shapes(pred.shape, target.shape)  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        raise ValueError(
+            f"pred and target are compared row by row, but their shapes {tuple(pred.shape)} and "
+            f"{tuple(target.shape)} do not broadcast."
+        ) from None
+    dtype = torch.promote_types(pred.dtype, target.dtype)
+    if not dtype.is_floating_point:
+        dtype = torch.get_default_dtype()
+    compute = torch.promote_types(dtype, torch.float32)
+    return pred.to(compute), target.to(compute), dtype
+
+
+def is_box(boxes: Tensor) -> Tensor:
+    """Which rows are boxes: finite and not inverted. Boxes without area are boxes.
+
+    Args:
+        boxes: `(..., 4)`.
+
+    Returns:
+        `(...)`, bool.
+
+    >>> is_box(torch.tensor([[0, 0, 2, 1], [2, 0, 0, 1], [0, 0, float("nan"), 1], [3, 3, 3, 3]]))
+    tensor([ True, False, False,  True])
+    """
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return ((sides >= 0) & (sides < torch.inf)).all(-1)
+
+
+def area(boxes: Tensor) -> Tensor:
+    """Area, `(x2 - x1)(y2 - y1)`, in square pixels; 0 for what is not a box.
+
+    Args:
+        boxes: `(..., 4)`.
+
+    Returns:
+        `(...)`.
+
+    >>> area(torch.tensor([[0.0, 0.0, 2.0, 3.0], [2.0, 0.0, 0.0, 3.0]]))
+    tensor([6., 0.])
+    """
+    width, height = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
+    return torch.where(is_box(boxes), width * height, 0)
+
+
+def iou(pred: Tensor, target: Tensor) -> Tensor:
+    """Intersection over union of paired boxes, in [0, 1].
+
+        IoU = |P & T| / |P | T|
+
+    Args:
+        pred: `(..., 4)`, `[x1, y1, x2, y2]`. A row that is not finite or inverted scores 0, as does one without area.
+        target: `(..., 4)`, broadcast against `pred`.
+
+    Returns:
+        `(...)`, in the dtype of the inputs.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+
+    >>> iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0]]))
+    tensor([0.3333])
+    """
+    pred, target, dtype = paired(pred, target)
+    return _iou(pred, target).to(dtype)
+
+
+def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of every box of `a` with every box of `b`.
+
+    Args:
+        a: `(..., N, 4)`.
+        b: `(..., M, 4)`.
+
+    Returns:
+        `(..., N, M)`.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+
+    >>> boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [1.0, 0.0, 3.0, 2.0]])
+    >>> pairwise_iou(boxes, boxes)
+    tensor([[1.0000, 0.3333],
+            [0.3333, 1.0000]])
+    """
+    if a.dim() < 2 or b.dim() < 2:
+        raise ValueError(f"pairwise_iou needs (..., N, 4) and (..., M, 4), got {tuple(a.shape)} and {tuple(b.shape)}.")
+    return iou(a.unsqueeze(-2), b.unsqueeze(-3))
+
+
+def giou(pred: Tensor, target: Tensor) -> Tensor:
+    """Generalised IoU of paired boxes, in (-1, 1]: IoU less the empty share of the box C around both.
+
+        GIoU = IoU - (|C| - |P | T|) / |C|                                    (Rezatofighi et al., CVPR 2019)
+
+    A missing prediction gives 0 here as everywhere, which is more than a miss gives: as a reward use `(1 + giou) / 2`
+    on answers that could be read.
+
+    Args and errors as in `iou`.
+
+    >>> giou(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[2.0, 0.0, 3.0, 1.0]]))
+    tensor([-0.3333])
+    """
+    pred, target, dtype = paired(pred, target)
+    counts = is_box(pred) & is_box(target)
+    pred, target = replace_missing(pred, target, counts)
+    overlap, hull = _overlap(pred, target).clamp(min=0), _positive(_hull(pred, target))
+    shares = [((box[..., 2:] - box[..., :2]) / hull).prod(-1) for box in (pred, target)]
+    union = shares[0] + shares[1] - (overlap / hull).prod(-1)
+    return torch.where(counts, _iou(pred, target) - 1 + union, 0).to(dtype)
+
+
+def diou(pred: Tensor, target: Tensor) -> Tensor:
+    """Distance IoU of paired boxes, in (-1, 1]: IoU less the squared centre distance over the squared diagonal of C.
+
+        DIoU = IoU - d^2 / c^2                                                (Zheng et al., AAAI 2020)
+
+    A missing prediction gives 0, as in `giou`.
+
+    Args and errors as in `iou`.
+
+    >>> diou(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[2.0, 0.0, 3.0, 1.0]]))
+    tensor([-0.4000])
+    """
+    pred, target, dtype = paired(pred, target)
+    counts = is_box(pred) & is_box(target)
+    pred, target = replace_missing(pred, target, counts)
+    hull = _hull(pred, target)
+    longest = _positive(hull.amax(-1, keepdim=True))
+    distance = (centre_offset(pred, target) / longest).square().sum(-1)
+    diagonal = (hull / longest).square().sum(-1)
+    return torch.where(counts, _iou(pred, target) - distance / _positive(diagonal), 0).to(dtype)
+
+
+def centre_offset(pred: Tensor, target: Tensor) -> Tensor:
+    """Centre of `pred` less centre of `target`, `(..., 2)`. Exact under a shift of both."""
+    sides = (pred[..., 2:] - pred[..., :2]) - (target[..., 2:] - target[..., :2])
+    return pred[..., :2] - target[..., :2] + sides / 2
+
+
+def replace_missing(pred: Tensor, target: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with a unit box in the rows that do not count, so that neither values nor gradients of those are NaN."""
+    unit = target.new_tensor([0, 0, 1, 1])
+    return torch.where(counts[..., None], pred, unit), torch.where(counts[..., None], target, unit)
+
+
+def _iou(pred: Tensor, target: Tensor) -> Tensor:
+    """1 / (|P| / |P & T| + |T| / |P & T| - 1), each ratio taken side by side."""
+    overlap = _overlap(pred, target)
+    meets = (overlap > 0).all(-1) & is_box(pred) & is_box(target)
+    pred, target = replace_missing(pred, target, meets)
+    overlap = _overlap(pred, target)
+    ratios = [((box[..., 2:] - box[..., :2]) / overlap).prod(-1) for box in (pred, target)]
+    return torch.where(meets, 1 / (ratios[0] + ratios[1] - 1), 0)
+
+
+def _overlap(pred: Tensor, target: Tensor) -> Tensor:
+    """Width and height of the intersection; not positive where the boxes do not meet."""
+    return torch.minimum(pred[..., 2:], target[..., 2:]) - torch.maximum(pred[..., :2], target[..., :2])
+
+
+def _hull(pred: Tensor, target: Tensor) -> Tensor:
+    """Width and height of the smallest box around both."""
+    return torch.maximum(pred[..., 2:], target[..., 2:]) - torch.minimum(pred[..., :2], target[..., :2])
+
+
+def _positive(divisor: Tensor) -> Tensor:
+    return torch.where(divisor > 0, divisor, 1)

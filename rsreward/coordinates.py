@@ -1,0 +1,147 @@
+"""The coordinate spaces that models answer in, and the way to pixels of the original image and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor, sqrt
+
+import torch
+from torch import Tensor
+
+Sizes = Sequence[float] | Tensor | float | None
+
+
+@dataclass(frozen=True)
+class Space:
+    """A coordinate space.
+
+    Attributes:
+        name: what it is called.
+        scale: the number that stands for the full width and the full height, such as 1000. None: absolute pixels.
+        factor, min_pixels, max_pixels: for absolute pixels of the image as the processor resized it, the bounds of
+            `smart_resize`. They must be those that the rollouts were made with. factor 0: the original image.
+    """
+
+    name: str
+    scale: float | None = None
+    factor: int = 0
+    min_pixels: int = 0
+    max_pixels: int = 0
+
+    @property
+    def needs_size(self) -> bool:
+        """Whether the image's width and height are needed to reach pixels."""
+        return self.scale is not None or self.factor > 0
+
+    def bounded(self, min_pixels: int, max_pixels: int) -> "Space":
+        """The same space under other bounds of the processor."""
+        return replace(self, min_pixels=min_pixels, max_pixels=max_pixels)
+
+
+SPACES = {
+    space.name: space
+    for space in (
+        Space("pixel"),
+        Space("qwen2.5-vl", factor=28, min_pixels=4 * 28 * 28, max_pixels=16384 * 28 * 28),
+        Space("qwen2-vl", scale=1000),
+        Space("qwen3-vl", scale=1000),
+        Space("norm1000", scale=1000),
+        Space("norm999", scale=999),
+        Space("norm100", scale=100),
+        Space("unit", scale=1),
+    )
+}
+
+
+def space_named(space: str | Space) -> Space:
+    """The preset of that name; a `Space` is passed through.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if isinstance(space, Space):
+        return space
+    if space not in SPACES:
+        raise ValueError(f"unknown coordinate space {space!r}: use one of {', '.join(SPACES)}.")
+    return SPACES[space]
+
+
+def smart_resize(
+    height: int, width: int, *, factor: int = 28, min_pixels: int = 4 * 28 * 28, max_pixels: int = 16384 * 28 * 28
+) -> tuple[int, int]:
+    """The size `(height, width)` that a Qwen-VL processor gives an image.
+
+    Both sides become multiples of `factor`, their product stays between `min_pixels` and `max_pixels`, and the aspect
+    ratio is kept as nearly as that allows.
+
+    Raises:
+        ValueError: if a side is not positive or the aspect ratio is 200 or more, as the processors do.
+
+    >>> smart_resize(1080, 1920)
+    (1092, 1932)
+    """
+    if min(height, width) <= 0:
+        raise ValueError(f"an image needs a positive height and width, got {height} x {width}.")
+    if max(height, width) / min(height, width) > 200:
+        raise ValueError(f"the aspect ratio must be at most 200, got {height} x {width}.")
+    new = round(height / factor) * factor, round(width / factor) * factor
+    if new[0] * new[1] > max_pixels:
+        shrink = sqrt(height * width / max_pixels)
+        return tuple(max(factor, floor(side / shrink / factor) * factor) for side in (height, width))  # type: ignore[return-value]
+    if new[0] * new[1] < min_pixels:
+        grow = sqrt(min_pixels / (height * width))
+        return tuple(ceil(side * grow / factor) * factor for side in (height, width))  # type: ignore[return-value]
+    return new
+
+
+def to_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Sizes = None) -> Tensor:
+    """Boxes of a space in pixels of the original image.
+
+    Args:
+        boxes: `(N, 4)` or any `(..., 4)` with one image size for all.
+        space: a `Space` or the name of one.
+        width, height: of the original images in pixels, N of each or one for all.
+
+    Returns:
+        As `boxes`.
+
+    Raises:
+        ValueError: if the space is unknown or needs sizes that are not given.
+
+    >>> to_pixels(torch.tensor([[0.0, 0.0, 966.0, 546.0]]), "qwen2.5-vl", 1920, 1080)
+    tensor([[  0.,   0., 960., 540.]])
+    """
+    return (boxes.double() * _pixels_per_unit(boxes, space_named(space), width, height)).to(boxes.dtype)
+
+
+def from_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Sizes = None) -> Tensor:
+    """The inverse of `to_pixels`; not rounded.
+
+    >>> from_pixels(torch.tensor([[0.0, 0.0, 400.0, 400.0]]), "qwen3-vl", 800, 800)
+    tensor([[  0.,   0., 500., 500.]])
+    """
+    return (boxes.double() / _pixels_per_unit(boxes, space_named(space), width, height)).to(boxes.dtype)
+
+
+def _pixels_per_unit(boxes: Tensor, space: Space, width: Sizes, height: Sizes) -> Tensor:
+    """`(..., 4)`, float64: pixels per unit of x, y, x, y."""
+    if not space.needs_size:
+        return torch.ones(4, dtype=torch.float64, device=boxes.device)
+    if width is None or height is None:
+        raise ValueError(f"the coordinate space {space.name!r} needs the width and height of the images.")
+    original = torch.stack(
+        [torch.as_tensor(side, dtype=torch.float64, device=boxes.device) for side in (width, height)], -1
+    )
+    if not (original > 0).all():
+        raise ValueError(f"widths and heights must be positive, got a smallest one of {original.min().item():g}.")
+    ratio = original / (space.scale or _resized(original, space))
+    return torch.cat([ratio, ratio], -1)
+
+
+def _resized(original: Tensor, space: Space) -> Tensor:
+    """`(..., 2)`: widths and heights after the processor."""
+    sizes = []
+    for width, height in original.reshape(-1, 2).tolist():
+        bounds = {"factor": space.factor, "min_pixels": space.min_pixels, "max_pixels": space.max_pixels}
+        resized = smart_resize(int(height), int(width), **bounds)
+        sizes.append(resized[::-1])
+    return original.new_tensor(sizes).view_as(original)

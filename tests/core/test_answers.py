@@ -1,0 +1,120 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsreward import parse_answer, parse_boxes
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "answers_dev.jsonl"
+
+# text, kind, boxes, problems
+CASES = {
+    "answer element": ("<think>a</think><answer>[1, 2, 3, 4]</answer>", "horizontal", [(1, 2, 3, 4)], ()),
+    "json": ('<answer>{"bbox_2d": [1, 2, 3, 4], "label": "car"}</answer>', "horizontal", [(1, 2, 3, 4)], ()),
+    "json that is none": ('<answer>["{"bbox_2d": [1, 2, 3, 4]}"]</answer>', "horizontal", [(1, 2, 3, 4)], ()),
+    "fence": ('```json\n[\n\t{"bbox_2d": [1, 2, 3, 4]}\n]\n```', "horizontal", [(1, 2, 3, 4)], ()),
+    "prose": ("The box is [1, 2, 3, 4].", "horizontal", [(1, 2, 3, 4)], ()),
+    "full width": ("【1，2，3，4】", "horizontal", [(1, 2, 3, 4)], ()),
+    "leading zeros": ("[[097, 514, 283, 996]]", "horizontal", [(97, 514, 283, 996)], ()),
+    "fractions": ("[0.1, .25, 5e-1, 1.]", "horizontal", [(0.1, 0.25, 0.5, 1)], ()),
+    "two boxes": ("[[1, 2, 3, 4], [5, 6, 7, 8]]", "horizontal", [(1, 2, 3, 4), (5, 6, 7, 8)], ()),
+    "twice the same": ("[1, 2, 3, 4](link [1, 2, 3, 4])", "horizontal", [(1, 2, 3, 4)], ("duplicate",)),
+    "corner pairs": ("<|box_start|>(1,2),(3,4)<|box_end|>", "horizontal", [(1, 2, 3, 4)], ()),
+    "round brackets": ("It is at (1, 2, 3, 4)", "horizontal", [(1, 2, 3, 4)], ()),
+    "geochat": ("{<9><4><11><5>|<40>}<delim>{<1><2><3><4>|<5>}", "oriented", [(9, 4, 11, 5, 40), (1, 2, 3, 4, 5)], ()),
+    "bins": ("<23><294><106><525>", "horizontal", [(23, 294, 106, 525)], ()),
+    "oriented list": ("[[1, 2, 3, 4, 90]][[5, 6, 7, 8, 0]]", "oriented", [(1, 2, 3, 4, 90), (5, 6, 7, 8, 0)], ()),
+    "html": ('<p data-bbox="1 2 3 4">', "horizontal", [(1, 2, 3, 4)], ()),
+    "point": ('<point x="50.5" y="69.0">', "point", [(50.5, 69)], ()),
+    "inverted": ("[44, 92, 901, 91]", "horizontal", [(44, 92, 901, 91)], ("inverted",)),
+    "degenerate": ("[4, 2, 4, 9]", "horizontal", [(4, 2, 4, 9)], ("degenerate",)),
+    "cut off": ("[[1, 2, 3, 4], [5, 6, 1", "horizontal", [(1, 2, 3, 4)], ("truncated",)),
+    "cut off inside a number": ("<answer>[10, 20, 30, 18", "none", [], ("answer-unclosed", "truncated")),
+    "three numbers": ("[1, 2, 3]", "none", [], ()),
+    "plain numbers": ("On 2024 06 12 it was 30 by 40 m, call 555 123 456 789.", "none", [], ()),
+    "template": ("[x1, y1, x2, y2]", "none", [], ()),
+    "label": ('{"bbox_2d": [1, 2, 3, 4], "label": "gate [9, 9, 10, 10]"}', "horizontal", [(1, 2, 3, 4)], ()),
+    "box in think only": ("<think>[1, 2, 3, 4]</think>none", "none", [], ()),
+    "think never closes": ("<think>[1, 2, 3, 4]", "none", [], ("no-answer",)),
+    "answer in a think that never closes": (
+        "<think>so <answer>[1, 2, 3, 4]</answer>", "horizontal", [(1, 2, 3, 4)], ("after-think-unclosed",),
+    ),
+    "two thinks": ("<think>a</think>[9, 9, 10, 10]<think>b</think>[1, 2, 3, 4]", "horizontal", [(1, 2, 3, 4)], ()),
+    "infinite": ("[1, 2, 3, 1e999]", "none", [], ("not-finite",)),
+    "400 digits": (f"[1, 2, 3, {'9' * 400}]", "none", [], ("not-finite",)),
+    "empty": ("", "none", [], ("no-answer",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_shape(name):
+    text, kind, boxes, problems = CASES[name]
+    answer = parse_answer(text)
+    assert (answer.kind, list(answer.boxes), answer.problems) == (kind, boxes, problems)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the sample of real answers lies beside the project, not in it")
+def test_real_answers():
+    rows = [json.loads(line) for line in SHARED.open()]
+    for row in rows:
+        answer = parse_answer(row["text"])
+        assert answer.kind == row["kind"], row["id"]
+        assert [list(box) for box in answer.boxes] == row["expected"], row["id"]
+
+
+@given(st.text() | st.text(alphabet='[](){}<>|0123456789.,-eE"x think/answer\n\ud800'))
+def test_no_text_raises(text):
+    answer = parse_answer(text)
+    assert (answer.kind == "none") == (not answer.boxes)
+
+
+HOSTILE = [
+    "[", "<", "(", "{<1>", "[1,", "[1 ", "1,", "<1>", "(1,2)", "[" + " " * 50, '"label": "', "<point x=", "<answer>",
+    "<think>", "9", "[1,2,3,4],", "\n", "data-bbox='1 ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_reading_takes_linear_time(piece):
+    def seconds(length):
+        text = "[" + piece * (length // len(piece))
+        runs = []
+        for _ in range(3):
+            start = time.process_time()
+            parse_answer(text)
+            runs.append(time.process_time() - start)
+        return min(runs)
+
+    assert seconds(400_000) < 40 * max(seconds(50_000), 1e-3)  # 8 if linear, 64 if quadratic
+
+
+def test_parse_boxes_selects():
+    texts = ["[[1, 2, 3, 4], [5, 6, 7, 8]]", "[1, 2, 3, 4]", "none", "[1, 2, 3, 4, 90]"]
+    first, last, only = (parse_boxes(texts, select=s).nan_to_num(-1).tolist() for s in ("first", "last", "only"))
+    missing = [-1.0] * 4
+    assert first == [[1, 2, 3, 4], [1, 2, 3, 4], missing, missing]
+    assert last == [[5, 6, 7, 8], [1, 2, 3, 4], missing, missing]
+    assert only == [missing, [1, 2, 3, 4], missing, missing]
+
+
+def test_parse_boxes_converts_row_by_row():
+    boxes = parse_boxes(["[0, 0, 500, 500]"] * 2, space="qwen3-vl", width=[100, 200], height=[10, 20])
+    assert boxes.tolist() == [[0, 0, 50, 5], [0, 0, 100, 10]]
+
+
+def test_no_completions_give_no_boxes():
+    assert parse_boxes([]).shape == (0, 4)
+    assert parse_boxes([], space="qwen2.5-vl", width=[], height=[]).dtype == torch.float32
+
+
+def test_unknown_names_are_named():
+    with pytest.raises(ValueError, match="'best'"):
+        parse_boxes([], select="best")
+    with pytest.raises(ValueError, match=r"'metres'.*pixel"):
+        parse_boxes([], space="metres")
+    with pytest.raises(ValueError, match="width and height"):
+        parse_boxes(["[1, 2, 3, 4]"], space="qwen3-vl")

@@ -1,0 +1,53 @@
+import time
+
+import pytest
+
+from rsreward import format_reward
+
+GOOD = "<think>Left of it.</think><answer>[1, 2, 3, 4]</answer>"
+
+
+@pytest.mark.parametrize("text", [GOOD, f"\n {GOOD} \n", GOOD.replace("</think>", "</think>\n\n")])
+def test_the_whole_form_scores_1(text):
+    assert format_reward([text]) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD + " and so on",
+        "First: " + GOOD,
+        GOOD + GOOD,
+        GOOD.replace("</think>", "</think> so "),
+        GOOD.removesuffix("</answer>"),
+        GOOD.removeprefix("<think>"),
+        GOOD.replace("Left of it.", " "),
+        GOOD.replace("[1, 2, 3, 4]", ""),
+        GOOD.replace("[1, 2, 3, 4]", "nothing"),
+        GOOD.replace("[1, 2, 3, 4]", "[[1, 2, 3, 4], [5, 6, 7, 8]]"),
+        GOOD.replace("[1, 2, 3, 4]", "[1, 2, 3, 4], [5, 6"),
+        GOOD.replace("[1, 2, 3, 4]", "(1, 2)"),
+        GOOD.replace("Left of it.", "a <think> b"),
+        "<answer>[1, 2, 3, 4]</answer><think>Left of it.</think>",
+        "",
+    ],
+)
+def test_anything_else_scores_0(text):
+    assert format_reward([text]) == 0
+
+
+def test_the_box_is_optional_where_told():
+    text = GOOD.replace("[1, 2, 3, 4]", "none")
+    assert format_reward([text], require_box=False) == 1
+
+
+def test_the_template_may_have_opened_the_think_element():
+    rest = GOOD.removeprefix("<think>")
+    assert format_reward([rest, GOOD], think_in_prompt=True).tolist() == [1, 0]
+
+
+def test_linear_time_on_a_megabyte():
+    for text in ("<think>" * 150_000, "<think>a</think><answer>" + "[1," * 300_000, " " * 1_000_000):
+        start = time.process_time()
+        assert format_reward([text]) == 0
+        assert time.process_time() - start < 5
