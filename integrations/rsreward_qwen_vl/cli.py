@@ -86,6 +86,8 @@ def demo(
     from .demo import PRESETS, run_demo
     from .report import write_report
 
+    if quick:
+        preset = "quick"
     if preset not in PRESETS:
         raise InputError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}.")
     if preset == "gpu" and not torch.cuda.is_available():
@@ -97,8 +99,12 @@ def demo(
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    with _StageBars() as bars:
-        run = run_demo(out, PRESETS["quick" if quick else preset], seed=seed, resume=resume, report=bars.show)
+    try:
+        with _StageBars() as bars:
+            run = run_demo(out, PRESETS[preset], seed=seed, resume=resume, report=bars.show)
+    except KeyboardInterrupt:
+        print("rsreward: stopped; the same command with --resume goes on from here.", file=sys.stderr)
+        raise typer.Exit(130) from None
     console.print(_before_after(run))
     console.print(f"Report: {write_report(out)}")
 
@@ -146,6 +152,6 @@ def main() -> None:
     """Run the command; a mistake of the user's is one sentence and exit code 2."""
     try:
         app()
-    except (InputError, ValueError) as error:
+    except InputError as error:
         print(f"rsreward: {error}", file=sys.stderr)
         sys.exit(2)

@@ -23,14 +23,14 @@ def explained(scene: Scene) -> str:
     """
     grid = LEVELS[scene.level].grid
 
-    def rounded(share: float) -> int:
-        return round(share * 1000 / grid) * grid
+    def rounded(share: float, step: int) -> int:
+        return round(share * 1000 / step) * step
 
     def point(thing: SceneObject) -> str:
         x, y = thing.centre
-        return f"({rounded(x)}, {rounded(y)})"
+        return f"({rounded(x, 2 * grid)}, {rounded(y, 2 * grid)})"
 
-    text = response(reasoning(scene.phrase, scene.objects, point), [rounded(v) for v in scene.box(1)])
+    text = response(reasoning(scene.phrase, scene.objects, point), [rounded(v, grid) for v in scene.box(1)])
     if iou(parse_boxes([text]), parse_boxes([str(list(scene.box(1000)))])).item() < ANSWER_IOU:
         raise ValueError(f"the reasoning about scene {scene.seed} of level {scene.level} ends in another box: {text}")
     return text

@@ -35,7 +35,7 @@ class Preset:
     level: int = 1
     image_size: int = 96
     width: int = 128
-    layers: int = 3
+    layers: int = 2
     vision_width: int = 96
     vision_layers: int = 2
     held_out: int = 256
@@ -69,16 +69,17 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
         "grpo": _grpo_seeds(first + SEEDS_PER_RUN // 2, preset.grpo),
     }
     train = {"sft": sft, "grpo": grpo}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     for stage in STAGES:
         if stage in run["seconds"]:
             continue
         began, folder = time.perf_counter(), out / stage
         if stage == "start":
-            model = _new_model(preset, tokenizer, seed)
+            model = _new_model(preset, tokenizer, seed).to(device)
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
         else:
-            model = _load(out / STAGES[STAGES.index(stage) - 1])
+            model = _load(out / STAGES[STAGES.index(stage) - 1]).to(device)
             schedule = getattr(preset, stage)
             rows = scene_dataset(scenes[stage], preset.level, preset.image_size, completions=stage == "sft")
 
@@ -118,7 +119,10 @@ def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
     for stage in STAGES:
         shutil.rmtree(out / stage, ignore_errors=True)
     (out / "report.html").unlink(missing_ok=True)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}.") from None
     packages = ("rsreward", "torch", "transformers", "trl", "accelerate", "datasets")
     run = {"seed": seed, "settings": settings, "versions": {p: version(p) for p in packages}, "seconds": {}}
     _write(out, run)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from rsreward import consistency_weight, group_statistics, iou, parse_boxes
 
 from .data import SPACE
-from .scenes import draw_scene, generate_scene
+from .scenes import Scene, draw_scene, generate_scene
 
 PICTURE = 288  # pixels: scenes are drawn larger than the model sees them
 TRUE, COLOURS = "#ffffff", {"sft": "#ff9f1c", "grpo": "#2ec4ff"}
@@ -22,15 +22,18 @@ GALLERY = 12
 
 
 def write_report(out: Path) -> Path:
-    """Write `report.html` from what the stages of a run left in its folder."""
+    """Write `report.html` and `gallery.png` from what the stages of a run left in its folder."""
     run = json.loads((out / "results.json").read_text())
     answers = {stage: _answers(out / stage / "completions.jsonl") for stage in ("sft", "grpo")}
+    gallery = _gallery(answers, run["settings"])
+    _sheet(gallery[:8]).save(out / "gallery.png")
     environment = Environment(loader=PackageLoader("rsreward_qwen_vl"), autoescape=True)
+    environment.filters["png"] = _png
     html = environment.get_template("report.html.j2").render(
         run=run,
         metrics=list(run["grpo"]["sampled"]),
         curves=_curves(out),
-        gallery=_gallery(answers, run["settings"]),
+        gallery=gallery,
         groups=_groups(answers, run["settings"]),
         true=TRUE,
         colours=COLOURS,
@@ -99,23 +102,36 @@ def _shade(value: float) -> str:
     return f"#{int(235 * (1 - value) + 20):02x}{int(200 * value + 40):02x}40"
 
 
-def _picture(scene: Any, boxes: list[tuple[list[float] | None, str]], size: float) -> str:
+def _picture(scene: Scene, boxes: list[tuple[list[float] | None, str]], size: float) -> Image.Image:
     image = draw_scene(scene, PICTURE)
     draw = ImageDraw.Draw(image)
     for box, colour in boxes:
         if box is not None:
             x1, y1, x2, y2 = (v * PICTURE / size for v in box)
             draw.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=2)
-    return _png(image)
+    return image
+
+
+def _sheet(cards: list[dict[str, Any]], columns: int = 4, margin: int = 6, line: int = 22) -> Image.Image:
+    """The cards' pictures with their questions, as one picture."""
+    width, height = PICTURE + margin, PICTURE + line + margin
+    sheet = Image.new("RGB", (columns * width + margin, -(-len(cards) // columns) * height + margin), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, card in enumerate(cards):
+        x, y = margin + i % columns * width, margin + i // columns * height
+        sheet.paste(card["picture"], (x, y))
+        draw.text((x + 2, y + PICTURE + 3), card["query"], fill="#1d2733", font_size=15)
+    return sheet
 
 
 def _png(image: Image.Image) -> str:
+    """For the `src` of an image in HTML."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _curves(out: Path) -> str:
+def _curves(out: Path) -> Image.Image:
     """Training curves as one picture."""
     panels = {
         "SFT loss": ("sft", "loss"),
@@ -135,4 +151,4 @@ def _curves(out: Path) -> str:
         axis.grid(alpha=0.25)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Image.open(buffer)

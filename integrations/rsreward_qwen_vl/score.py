@@ -56,7 +56,10 @@ def score_file(
     Raises:
         InputError: naming the file, the line and the field that is wrong.
     """
-    space = space_named(space)
+    try:
+        space = space_named(space)
+    except ValueError as error:
+        raise InputError(str(error)) from None
     groups: dict[str, Totals] = {}
     unsized = 0
     with ExitStack() as stack:
@@ -117,6 +120,10 @@ def _row(line: str, where: str, space: Space, by: str | None) -> dict[str, Any]:
     width, height = (_size(row.get(side), side, where) for side in ("width", "height"))
     if space.scale is not None and (width is None or height is None):
         raise InputError(f"{where} has no 'width' and 'height', which the space {space.name!r} needs.")
+    if width and height and max(width, height) > 200 * min(width, height):
+        raise InputError(
+            f"{where}: no model reads an image of {width:g} x {height:g}, more than 200 times as long as wide."
+        )
     return {
         "completion": row["completion"],
         "target": _target(row["target"], where),

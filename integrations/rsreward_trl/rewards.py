@@ -157,11 +157,14 @@ def _targets(column: Column, rows: int, name: str) -> Tensor:
         if box is None:
             boxes.append([torch.nan] * 4)
             continue
-        values = [float(v) for v in box]
+        try:
+            values = [float(v) for v in box]
+        except (TypeError, ValueError):
+            values = []
         if len(values) != 4 or not all(map(isfinite, values)) or values[2] < values[0] or values[3] < values[1]:
             raise ValueError(
                 f"{name}: the column 'target' must hold finite boxes [x1, y1, x2, y2] with x1 <= x2 and y1 <= y2, "
-                f"or None, and row {len(boxes)} of this batch holds {values}."
+                f"or None, and row {len(boxes)} of this batch holds {box!r}."
             )
         boxes.append(values)
     return torch.tensor(boxes, dtype=torch.float32).view(rows, 4)

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from rsreward_trl import (
+    SpatialConsistencyGRPOTrainer,
+    SpatialConsistencyMixin,
+    as_reward_func,
+    attach_spatial_consistency,
+)
 from tiny_grpo import box_of_text, build_trainer, closed_form, length_reward, watch
 from trl import GRPOTrainer
 from trl.experimental.gmpo import GMPOConfig, GMPOTrainer
 
 from rsreward import consistency_weight, format_reward
-from rsreward_trl import SpatialConsistencyGRPOTrainer, SpatialConsistencyMixin, as_reward_func, attach_spatial_consistency
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -108,7 +113,7 @@ def test_groups_without_a_target_keep_weight_1(tmp_path):
         trainer.train_dataset = type(trainer.train_dataset).from_list(rows, features=trainer.train_dataset.features)
         return trainer
 
-    plain, scaled = run_some_without_target(build(GRPOTrainer)), run_some_without_target(build(SpatialConsistencyGRPOTrainer))
+    plain, scaled = (run_some_without_target(build(kind)) for kind in (GRPOTrainer, SpatialConsistencyGRPOTrainer))
     unknown = plain["ious"].isnan().view(-1, 4).any(1).repeat_interleave(4)
     assert unknown.any()
     assert not unknown.all()

@@ -4,12 +4,12 @@ import zlib
 
 import torch
 from datasets import Dataset
-from trl import GRPOConfig
-
-from rsreward import positional_reward
 from rsreward_qwen_vl.data import scene_row
 from rsreward_qwen_vl.tiny import build_model, build_processor, train_tokenizer
 from rsreward_trl import BoxReward, SpatialConsistencyGRPOTrainer, as_reward_func
+from trl import GRPOConfig
+
+from rsreward import positional_reward
 
 SIZE = 64
 
@@ -33,8 +33,8 @@ def length_reward(completion_ids, **columns):
     return [len(set(ids)) / 10 for ids in completion_ids]
 
 
-def build_trainer(folder, rows=8, trainer=SpatialConsistencyGRPOTrainer, consistency=None, reward_funcs=None, **options):
-    dataset = [scene_row(seed, 1, SIZE) for seed in range(rows)]
+def build_trainer(folder, trainer=SpatialConsistencyGRPOTrainer, consistency=None, reward_funcs=None, **options):
+    dataset = [scene_row(seed, 1, SIZE) for seed in range(8)]
     tokenizer = train_tokenizer(
         [row["prompt"][0]["content"] + row["completion"][0]["content"] for row in dataset], vocab_size=320
     )
@@ -44,7 +44,8 @@ def build_trainer(folder, rows=8, trainer=SpatialConsistencyGRPOTrainer, consist
     settings = {
         "output_dir": str(folder), "max_steps": 1, "per_device_train_batch_size": 8, "num_generations": 4,
         "max_completion_length": 6, "report_to": "none", "bf16": False, "gradient_checkpointing": False,
-        "save_strategy": "no", "disable_tqdm": True, "dataloader_pin_memory": False, "use_cpu": True, "logging_steps": 1,
+        "save_strategy": "no", "disable_tqdm": True, "dataloader_pin_memory": False, "use_cpu": True,
+        "logging_steps": 1,
     }  # fmt: skip
     extra = {} if consistency is None else {"consistency": consistency}
     return trainer(

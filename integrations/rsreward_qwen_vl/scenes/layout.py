@@ -37,7 +37,7 @@ class Level:
     references: tuple[int, int]
     depth: int
     size: tuple[float, float]  # length of an object, as a share of the image's side
-    grid: int  # answers are rounded to multiples of this, of 1000
+    grid: int  # boxes are rounded to multiples of this, of 1000; points on the way there to twice as much
 
 
 LEVELS = {

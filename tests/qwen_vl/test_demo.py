@@ -1,0 +1,89 @@
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from rsreward_qwen_vl import demo
+from rsreward_qwen_vl.demo import PRESETS, load_finished, run_demo
+from rsreward_qwen_vl.errors import InputError
+from rsreward_qwen_vl.report import write_report
+from rsreward_qwen_vl.training import Schedule
+
+SMALL = replace(
+    PRESETS["cpu"],
+    sft=Schedule(3, 4, 1e-3), grpo=Schedule(2, 8, 1e-4, group_size=4, max_completion_length=8),
+    width=32, layers=1, vision_width=32, vision_layers=1, held_out=3, samples=1, rollout_groups=2,
+)  # fmt: skip
+METRICS = {"acc@0.5", "acc@0.7", "miou", "parse_rate"}
+
+
+def silent(stage, done, of, note):
+    assert 0 <= done <= of
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "demo"
+    return out, run_demo(out, SMALL, seed=3, report=silent)
+
+
+def test_results_hold_every_stage_versions_seed_and_times(finished):
+    out, run = finished
+    assert json.loads((out / "results.json").read_text()) == json.loads(json.dumps(run))
+    for stage in ("start", "sft", "grpo"):
+        assert {kind: set(run[stage][kind]) for kind in run[stage]} == {"greedy": METRICS, "sampled": METRICS}
+        assert run["seconds"][stage]["evaluate"] > 0
+        assert (out / stage / "model.safetensors").exists()
+    assert run["seed"] == 3
+    assert {"rsreward", "torch", "transformers", "trl"} <= set(run["versions"])
+
+
+def test_grpo_logs_the_weight_and_the_rewards(finished):
+    out, _ = finished
+    logs = {name for entry in json.loads((out / "grpo" / "history.json").read_text()) for name in entry}
+    assert {"consistency/weight_mean", "positional_reward/iou", "rewards/format_reward/mean"} <= logs | {
+        name for name in logs if "reward" in name
+    }
+
+
+def test_the_report_needs_nothing_but_itself(finished):
+    html = write_report(finished[0]).read_text()
+    assert html.count("<img") == 1 + 3 + 2 * 2  # curves, gallery, groups of two scenes under two policies
+    assert set(re.findall(r'src="([^:]+):', html)) == {"data"}
+    assert "http" not in html.split("</style>")[1]
+
+
+def test_a_finished_run_resumes_to_the_same_results_without_training(finished, monkeypatch):
+    out, run = finished
+    for stage in ("sft", "grpo"):
+        monkeypatch.setattr(demo, stage, lambda *a, **k: pytest.fail("trained again"))
+    assert run_demo(out, SMALL, seed=3, resume=True, report=silent) == json.loads(json.dumps(run))
+
+
+def test_a_run_that_was_cut_off_goes_on_where_it_was(finished, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "grpo", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_demo(tmp_path / "demo", SMALL, seed=3, report=silent)
+    resumed = run_demo(tmp_path / "demo", SMALL, seed=3, resume=True, report=silent)
+    whole = finished[1]
+    for stage in ("start", "sft", "grpo"):
+        assert resumed[stage] == whole[stage]
+
+
+def test_a_finished_model_can_be_loaded_again(finished):
+    model, processor = load_finished(finished[0], "grpo")
+    assert model.config.model_type == "qwen3_vl"
+    assert processor.tokenizer.padding_side == "left"
+
+
+def test_other_settings_do_not_resume(finished):
+    with pytest.raises(InputError, match="another preset or seed"):
+        run_demo(finished[0], SMALL, seed=4, resume=True, report=silent)
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(InputError, match="not empty"):
+        run_demo(tmp_path, SMALL, report=silent)
+    assert (tmp_path / "thesis.tex").exists()

@@ -1,0 +1,38 @@
+import doctest
+import subprocess
+import sys
+from pathlib import Path
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_core_imports_nothing_but_torch():
+    loaded = python("import sys, rsreward; print(*sys.modules)").split()
+    for module in ("trl", "transformers", "PIL", "datasets", "accelerate", "shapely", "scipy", "matplotlib"):
+        assert module not in loaded
+
+
+def test_the_adapter_imports_trl_only_for_the_trainer():
+    loaded = python("import sys, rsreward_trl; print(*sys.modules)").split()
+    assert "trl" not in loaded
+    trainer = "rsreward_trl.SpatialConsistencyGRPOTrainer.__mro__[2].__name__"
+    assert python(f"import rsreward_trl; print({trainer})") == "GRPOTrainer\n"
+
+
+def test_every_public_name_is_there():
+    for package in ("rsreward", "rsreward_trl"):
+        python(f"import {package}; [getattr({package}, name) for name in {package}.__all__]")
+
+
+def test_the_command_line_helps_with_an_example():
+    for command in ("score", "demo"):
+        start = f"import sys; sys.argv = ['rsreward', '{command}', '--help']"
+        assert f"rsreward {command}" in python(f"{start}; from rsreward_qwen_vl.cli import main; main()")
+
+
+def test_the_examples_in_the_readme_run():
+    failed, tried = doctest.testfile(str(Path(__file__).parents[1] / "README.md"), module_relative=False)
+    assert tried > 0
+    assert failed == 0

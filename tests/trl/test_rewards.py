@@ -1,0 +1,113 @@
+import pickle
+from functools import partial
+
+import pytest
+import rsreward_trl
+import torch
+from rsreward_trl import as_reward_func, completion_text
+
+import rsreward
+
+TEXTS = ["<think>a</think><answer>[0, 0, 500, 500]</answer>", "<think>a</think><answer>[0, 0, 500]</answer>"]
+CHATS = [[{"role": "assistant", "content": text}] for text in TEXTS]
+COLUMNS = {"target": [[0, 0, 400, 400]] * 2, "width": [800] * 2, "height": [800] * 2}
+
+
+def test_texts_and_chats_score_the_same_as_the_core():
+    reward = as_reward_func(rsreward.positional_reward, space="qwen3-vl")
+    expected = [pytest.approx(1.1), 0.0]
+    assert reward(completions=TEXTS, **COLUMNS) == expected
+    assert reward(prompts=[], completions=CHATS, completion_ids=[], trainer_state=None, **COLUMNS) == expected
+    assert as_reward_func(rsreward.format_reward)(completions=CHATS, images=[]) == [1, 0]
+
+
+def test_module_level_rewards_are_named_for_the_command_line():
+    assert rsreward_trl.positional_reward.__name__ == "positional_reward"
+    assert rsreward_trl.format_reward.__name__ == "format_reward"
+    assert rsreward_trl.positional_reward(completions=TEXTS, target=[[0, 0, 500, 500]] * 2)[0] == pytest.approx(1.1)
+
+
+def test_options_reach_the_reward():
+    reward = as_reward_func(rsreward.positional_reward, space="qwen3-vl", beta=0.5, proximity="region")
+    target = torch.tensor([0.0, 0.0, 400.0, 400.0])
+    expected = rsreward.positional_reward(target, target, beta=0.5, proximity="region").item()
+    assert reward(completions=TEXTS, **COLUMNS)[0] == pytest.approx(expected)
+
+
+def test_other_rewards_of_boxes_and_names_of_ones_own():
+    reward = as_reward_func(rsreward.iou, space="qwen3-vl", name="overlap")
+    assert reward.__name__ == "overlap"
+    assert reward(completions=TEXTS, **COLUMNS) == [1.0, 0.0]
+
+
+def test_a_row_without_a_target_is_none_and_not_in_the_logs():
+    logged = {}
+    reward = rsreward_trl.positional_reward
+    scores = reward(completions=TEXTS[:1] * 2, target=[[0, 0, 500, 500], None], log_metric=logged.__setitem__)
+    assert scores == [pytest.approx(1.1), None]
+    assert logged == {
+        "positional_reward/iou": 1, "positional_reward/parse_rate": 1, "positional_reward/proximity": 1,
+    }  # fmt: skip
+
+
+def test_parts_and_boxes_are_logged():
+    metrics, columns = {}, {}
+    as_reward_func(rsreward.positional_reward, space="qwen3-vl")(
+        completions=TEXTS, log_metric=metrics.__setitem__, log_extra=columns.__setitem__, **COLUMNS
+    )
+    assert metrics == {
+        "positional_reward/iou": 0.5, "positional_reward/parse_rate": 0.5, "positional_reward/proximity": 0.5,
+    }  # fmt: skip
+    assert columns == {"box": [[0, 0, 400, 400], None]}
+
+
+def test_rewards_can_be_pickled():
+    for reward in (as_reward_func(rsreward.positional_reward, space="qwen3-vl"), rsreward_trl.format_reward):
+        again = pickle.loads(pickle.dumps(reward))  # noqa: S301
+        assert again(completions=TEXTS, **COLUMNS) == reward(completions=TEXTS, **COLUMNS)
+        assert again.__name__ == reward.__name__
+
+
+def test_partial_functions_are_rewards_too():
+    assert as_reward_func(partial(rsreward.iou), name="iou")(completions=TEXTS, target=[[0, 0, 500, 500]] * 2) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("completion", "text"),
+    [
+        ("a", "a"),
+        ([{"role": "assistant", "content": "a"}], "a"),
+        ([{"role": "assistant", "content": [{"type": "text", "text": "a"}]}], "a"),
+        ([{"role": "assistant", "reasoning_content": "why", "content": "a"}], "<think>why</think>a"),
+        ([{"role": "assistant", "content": None}], ""),
+    ],
+)
+def test_the_text_of_a_completion(completion, text):
+    assert completion_text(completion) == text
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        ({}, "'target'"),
+        ({"target": [[0, 0, 1]] * 2}, "'target'.*row 0"),
+        ({"target": [[0, 0, 1, 1], [0, 0, float("nan"), 1]]}, "'target'.*row 1"),
+        ({"target": [[5, 0, 1, 1]] * 2}, "'target'.*row 0"),
+        ({"target": ["here", 3]}, "'target'.*row 0.*'here'"),
+    ],
+)
+def test_bad_columns_are_named(columns, named):
+    with pytest.raises(ValueError, match=named):
+        rsreward_trl.positional_reward(completions=TEXTS, **columns)
+
+
+def test_missing_sizes_are_named():
+    with pytest.raises(ValueError, match="'width'"):
+        as_reward_func(rsreward.positional_reward, space="qwen3-vl")(completions=TEXTS, target=COLUMNS["target"])
+
+
+def test_what_is_no_reward_is_named():
+    with pytest.raises(ValueError, match="area takes"):
+        as_reward_func(rsreward.area)
+    with pytest.raises(ValueError, match="'metres'"):
+        as_reward_func(rsreward.iou, space="metres")
