@@ -36,3 +36,21 @@ def test_the_examples_in_the_readme_run():
     failed, tried = doctest.testfile(str(Path(__file__).parents[1] / "README.md"), module_relative=False)
     assert tried > 0
     assert failed == 0
+
+
+def test_the_wheel_holds_all_packages_types_and_templates(tmp_path):
+    root = Path(__file__).parents[1]
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, root], check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "site")!r})
+import rsreward, rsreward_trl, rsreward_qwen_vl.cli
+for package in (rsreward, rsreward_trl, rsreward_qwen_vl):
+    assert package.__file__.startswith(sys.path[0]), package.__file__
+"""
+    python(code)
+    for file in ("rsreward/py.typed", "rsreward_trl/py.typed", "rsreward_qwen_vl/templates/report.html.j2"):
+        assert (tmp_path / "site" / file).exists()

@@ -84,8 +84,9 @@ def grpo(
     """GRPO with the positional and the format reward and the consistency weight. Saves and resumes as `sft`."""
     arguments = GRPOConfig(
         **common(schedule, folder, seed),
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type="linear",
         warmup_steps=5,
+        adam_beta2=0.99,
         num_generations=schedule.group_size,
         max_completion_length=schedule.max_completion_length,
         mask_truncated_completions=True,

@@ -33,7 +33,14 @@ def length_reward(completion_ids, **columns):
     return [len(set(ids)) / 10 for ids in completion_ids]
 
 
-def build_trainer(folder, trainer=SpatialConsistencyGRPOTrainer, consistency=None, reward_funcs=None, **options):
+def build_trainer(
+    folder,
+    trainer=SpatialConsistencyGRPOTrainer,
+    arguments=GRPOConfig,
+    consistency=None,
+    reward_funcs=None,
+    **options,
+):
     dataset = [scene_row(seed, 1, SIZE) for seed in range(8)]
     tokenizer = train_tokenizer(
         [row["prompt"][0]["content"] + row["completion"][0]["content"] for row in dataset], vocab_size=320
@@ -51,7 +58,7 @@ def build_trainer(folder, trainer=SpatialConsistencyGRPOTrainer, consistency=Non
     return trainer(
         model=build_model(tokenizer, "qwen3-vl", SIZE, **sizes),
         reward_funcs=reward_funcs or [box_of_text(), length_reward],
-        args=GRPOConfig(**(settings | options)),
+        args=arguments(**(settings | options)),
         train_dataset=Dataset.from_list(dataset),
         processing_class=build_processor(tokenizer, "qwen3-vl", SIZE),
         **extra,
