@@ -1,6 +1,7 @@
-"""Run by test_trainer.py on two processes: prints one line a case and rank."""
+"""Run by test_trainer.py on two processes: each rank writes one line a case into a file of its own."""
 
 import sys
+from pathlib import Path
 
 import torch
 from tiny_grpo import build_trainer, closed_form, watch
@@ -19,4 +20,6 @@ if __name__ == "__main__":
         ok = spread > 0.01 and torch.allclose(step["advantages"], expected, atol=1e-4)
         logged = torch.tensor(list(trainer._logs["advantages"]))[-len(expected) :]
         ok_log = torch.allclose(logged, expected, atol=1e-4)
-        print(f"{name} rank={trainer.accelerator.process_index} advantages={ok} logged={ok_log}", flush=True)
+        rank = trainer.accelerator.process_index
+        with (Path(sys.argv[1]) / f"rank{rank}").open("a") as file:
+            file.write(f"{name} rank={rank} advantages={ok} logged={ok_log}\n")
