@@ -8,13 +8,12 @@ read by their brackets and numbers, not as JSON: half of the JSON that models wr
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from .coordinates import Space, space_named, to_pixels
+from .coordinates import Sizes, Space, space_named, to_pixels
 
 Kind = Literal["horizontal", "oriented", "quad", "point", "none"]
 Select = Literal["first", "last", "only"]
@@ -45,28 +44,29 @@ PROBLEMS = {
     "duplicate": "the same box more than once",
     "inverted": "x2 < x1 or y2 < y1",
     "degenerate": "a box without area",
-    "not-finite": "a number too large for a float",
+    "not-finite": "a number too large to be a coordinate",
 }
 
 _NUMBER = r"[-+]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?+\d++)?+"
-_COMMA = r"\s*+[,，;]?+\s*+"
+_COMMA = r"(?:\s*+[,，;]\s*+|\s++)"
 _LIST = rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{1,8}}+\s*+"
 _BIN = r"<\d{1,4}+>"
 _POINT = rf"\(\s*+{_NUMBER}{_COMMA}{_NUMBER}\s*+\)"
 
-# In order of priority. The first is passed over: a box in a label is none.
+# In order of priority. The first, a text in JSON that does not begin as a list, is passed over: a label holds no box.
 _SHAPES = {
-    "label": r"""["']?label["']?\s*+:\s*+"[^"]*+"(?=\s*+[},\]】"])""",
+    "label": r""":\s*+(?!["']\s*+[\[(])(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+')(?=\s*+[},\]】"])""",
     "corner-pairs": rf"{_POINT}\s*+,?+\s*+{_POINT}",
     "list": rf"[\[(（【]{_LIST}[\])）】]",
     "geochat": rf"\{{(?:{_BIN}){{4}}\|{_BIN}\}}",
     "bins": rf"(?:{_BIN}){{4}}",
     "html": rf"""data-bbox=["']{_LIST}["']""",
     "point-tag": rf"""<point\s++x=["']{_NUMBER}["']\s++y=["']{_NUMBER}["']""",
-    "cut": rf"[\[(（【]\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{0,8}}+{_COMMA}\Z",
+    "cut": rf"[\[(（【]\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{0,8}}+(?:{_COMMA})?+\Z",
 }
 _CANDIDATE = re.compile("|".join(f"(?P<{name.replace('-', '_')}>{shape})" for name, shape in _SHAPES.items()))
 _NUMBERS = re.compile(_NUMBER)
+_LARGEST = 1e30  # what any space times any image size keeps within float32
 _KINDS: dict[int, Kind] = {4: "horizontal", 5: "oriented", 8: "quad", 2: "point"}
 
 
@@ -75,7 +75,7 @@ def answer_region(text: str) -> tuple[str, tuple[str, ...]]:
     problems = []
     start = text.rfind("</think>")
     rest = text[start + len("</think>") :] if start >= 0 else text
-    thinks = start < 0 and "<think>" in text
+    thinks = "<think>" in rest
     opening = rest.rfind("<answer>")
     if opening < 0:
         return ("", ("no-answer",)) if thinks or not rest.strip() else (rest, ())
@@ -119,7 +119,7 @@ def parse_answer(text: str) -> Answer:
         kind = _KINDS.get(len(numbers))
         if kind is None:
             continue
-        if not all(map(isfinite, numbers)):
+        if not all(abs(n) <= _LARGEST for n in numbers):
             problems["not-finite"] = None
             continue
         found.append((dialect, kind, numbers))
@@ -154,8 +154,8 @@ def parse_boxes(
     *,
     select: Select = "first",
     space: str | Space = "pixel",
-    width: Sequence[float] | Tensor | float | None = None,
-    height: Sequence[float] | Tensor | float | None = None,
+    width: Sizes = None,
+    height: Sizes = None,
 ) -> Tensor:
     """One horizontal box a completion, in pixels of the original image.
 
@@ -164,7 +164,8 @@ def parse_boxes(
         select: which box of an answer with several. Of 25 such answers to a question about one object the first box
             was right 15 times, the last 3; "only" takes none of them.
         space: the coordinate space the model answers in, see `coordinates`.
-        width, height: of the original images in pixels, N of each or one for all; not needed for "pixel".
+        width, height: of the original images in pixels, N of each or one for all; not needed for "pixel". None where
+            a size is unknown: there is no box then.
 
     Returns:
         `(N, 4)`, float32; a row of NaN where there was no box to read.

@@ -49,12 +49,16 @@ def is_box(boxes: Tensor) -> Tensor:
     >>> is_box(torch.tensor([[0, 0, 2, 1], [2, 0, 0, 1], [0, 0, float("nan"), 1], [3, 3, 3, 3]]))
     tensor([ True, False, False,  True])
     """
+    if boxes.shape[-1:] != (4,):
+        raise ValueError(f"boxes need 4 numbers each in their last dimension, got shape {tuple(boxes.shape)}.")
+    if not boxes.dtype.is_signed:
+        boxes = boxes.long()
     sides = boxes[..., 2:] - boxes[..., :2]
     return ((sides >= 0) & (sides < torch.inf)).all(-1)
 
 
 def area(boxes: Tensor) -> Tensor:
-    """Area, `(x2 - x1)(y2 - y1)`, in square pixels; 0 for what is not a box.
+    """Area, `(x2 - x1)(y2 - y1)`, in square pixels; 0 for what is not a box, the largest float if it is larger.
 
     Args:
         boxes: `(..., 4)`.
@@ -65,8 +69,11 @@ def area(boxes: Tensor) -> Tensor:
     >>> area(torch.tensor([[0.0, 0.0, 2.0, 3.0], [2.0, 0.0, 0.0, 3.0]]))
     tensor([6., 0.])
     """
-    width, height = (boxes[..., 2:] - boxes[..., :2]).unbind(-1)
-    return torch.where(is_box(boxes), width * height, 0)
+    boxes, _, dtype = paired(boxes, boxes)
+    counts = is_box(boxes)
+    boxes, _ = replace_missing(boxes, boxes, counts)
+    size = (boxes[..., 2:] - boxes[..., :2]).prod(-1).to(dtype)
+    return torch.where(counts, size.clamp(max=torch.finfo(dtype).max), 0)
 
 
 def iou(pred: Tensor, target: Tensor) -> Tensor:
@@ -115,7 +122,7 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def giou(pred: Tensor, target: Tensor) -> Tensor:
-    """Generalised IoU of paired boxes, in (-1, 1]: IoU less the empty share of the box C around both.
+    """Generalised IoU of paired boxes, in [-1, 1]: IoU less the empty share of the box C around both.
 
         GIoU = IoU - (|C| - |P | T|) / |C|                                    (Rezatofighi et al., CVPR 2019)
 
@@ -137,7 +144,7 @@ def giou(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def diou(pred: Tensor, target: Tensor) -> Tensor:
-    """Distance IoU of paired boxes, in (-1, 1]: IoU less the squared centre distance over the squared diagonal of C.
+    """Distance IoU of paired boxes, in [-1, 1]: IoU less the squared centre distance over the squared diagonal of C.
 
         DIoU = IoU - d^2 / c^2                                                (Zheng et al., AAAI 2020)
 
@@ -153,7 +160,7 @@ def diou(pred: Tensor, target: Tensor) -> Tensor:
     pred, target = replace_missing(pred, target, counts)
     hull = _hull(pred, target)
     longest = _positive(hull.amax(-1, keepdim=True))
-    distance = (centre_offset(pred, target) / longest).square().sum(-1)
+    distance = (centre_offset(pred, target) / longest).clamp(-1, 1).square().sum(-1)
     diagonal = (hull / longest).square().sum(-1)
     return torch.where(counts, _iou(pred, target) - distance / _positive(diagonal), 0).to(dtype)
 
@@ -171,9 +178,10 @@ def replace_missing(pred: Tensor, target: Tensor, counts: Tensor) -> tuple[Tenso
 
 
 def _iou(pred: Tensor, target: Tensor) -> Tensor:
-    """1 / (|P| / |P & T| + |T| / |P & T| - 1), each ratio taken side by side."""
+    """1 / (|P| / |P & T| + |T| / |P & T| - 1), each ratio taken side by side. Below 1e-9 it is 0."""
     overlap = _overlap(pred, target)
-    meets = (overlap > 0).all(-1) & is_box(pred) & is_box(target)
+    longest = torch.maximum(pred[..., 2:] - pred[..., :2], target[..., 2:] - target[..., :2])
+    meets = ((overlap > 0) & (overlap >= 1e-9 * longest)).all(-1) & is_box(pred) & is_box(target)
     pred, target = replace_missing(pred, target, meets)
     overlap = _overlap(pred, target)
     ratios = [((box[..., 2:] - box[..., :2]) / overlap).prod(-1) for box in (pred, target)]
@@ -187,7 +195,8 @@ def _overlap(pred: Tensor, target: Tensor) -> Tensor:
 
 def _hull(pred: Tensor, target: Tensor) -> Tensor:
     """Width and height of the smallest box around both."""
-    return torch.maximum(pred[..., 2:], target[..., 2:]) - torch.minimum(pred[..., :2], target[..., :2])
+    hull = torch.maximum(pred[..., 2:], target[..., 2:]) - torch.minimum(pred[..., :2], target[..., :2])
+    return hull.clamp(max=torch.finfo(hull.dtype).max)
 
 
 def _positive(divisor: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Spatial-consistency weights: hard or incoherent groups get larger updates (RSGround-R1, arXiv 2601.21634)."""
 
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def group_statistics(iou: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"iou needs groups of at least one rollout in its last dimension, got shape {tuple(iou.shape)}."
         )
-    iou = torch.where(iou.isfinite(), iou, 0).to(torch.promote_types(iou.dtype, torch.float32))
+    iou = torch.where(iou.isfinite(), iou, 0).clamp(-1e6, 1e6).to(torch.promote_types(iou.dtype, torch.float32))
     mean = iou.mean(-1)
     return mean, (iou - mean.unsqueeze(-1)).square().mean(-1)
 
@@ -56,8 +57,10 @@ def consistency_weight(
     >>> consistency_weight(torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
     tensor([3.0000, 2.3396, 1.0000])
     """
-    if not 0 <= clip[0] <= clip[1]:
+    if not 0 <= clip[0] <= clip[1] < inf:
         raise ValueError(f"clip must be (w_min, w_max) with 0 <= w_min <= w_max, got {clip}.")
+    if not (isfinite(lambda_mean) and isfinite(lambda_var)):
+        raise ValueError(f"lambda_mean and lambda_var must be finite, got {lambda_mean} and {lambda_var}.")
     mean, var = group_statistics(iou)
     weight = torch.exp(lambda_mean * (1 - mean) + lambda_var * var).clamp(*clip)
     if normalize and weight.numel():

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Sizes = Sequence[float] | Tensor | float | None
+Sizes = Sequence[float | None] | Tensor | float | None
+MAX_SIDE = 10**7
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def smart_resize(
     ratio is kept as nearly as that allows.
 
     Raises:
-        ValueError: if a side is not positive or the aspect ratio is 200 or more, as the processors do.
+        ValueError: if a side is not positive, the aspect ratio is above 200, or the bounds leave no size.
 
     >>> smart_resize(1080, 1920)
     (1092, 1932)
@@ -83,6 +85,11 @@ def smart_resize(
         raise ValueError(f"an image needs a positive height and width, got {height} x {width}.")
     if max(height, width) / min(height, width) > 200:
         raise ValueError(f"the aspect ratio must be at most 200, got {height} x {width}.")
+    if not 0 < factor**2 <= max_pixels or min_pixels > max_pixels:
+        raise ValueError(
+            f"a processor needs a positive factor and factor^2, min_pixels <= max_pixels, "
+            f"got {factor}, {min_pixels} and {max_pixels}."
+        )
     new = round(height / factor) * factor, round(width / factor) * factor
     if new[0] * new[1] > max_pixels:
         shrink = sqrt(height * width / max_pixels)
@@ -90,7 +97,7 @@ def smart_resize(
     if new[0] * new[1] < min_pixels:
         grow = sqrt(min_pixels / (height * width))
         return tuple(ceil(side * grow / factor) * factor for side in (height, width))  # type: ignore[return-value]
-    return new
+    return max(factor, new[0]), max(factor, new[1])
 
 
 def to_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Sizes = None) -> Tensor:
@@ -99,18 +106,18 @@ def to_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Si
     Args:
         boxes: `(N, 4)` or any `(..., 4)` with one image size for all.
         space: a `Space` or the name of one.
-        width, height: of the original images in pixels, N of each or one for all.
+        width, height: of the original images in pixels, N of each or one for all. None or NaN: unknown.
 
     Returns:
-        As `boxes`.
+        As `boxes`; integers become the default dtype. Rows of NaN for images of unknown size.
 
     Raises:
-        ValueError: if the space is unknown or needs sizes that are not given.
+        ValueError: if the space is unknown, or needs sizes that are not given, not positive or not as many.
 
     >>> to_pixels(torch.tensor([[0.0, 0.0, 966.0, 546.0]]), "qwen2.5-vl", 1920, 1080)
     tensor([[  0.,   0., 960., 540.]])
     """
-    return (boxes.double() * _pixels_per_unit(boxes, space_named(space), width, height)).to(boxes.dtype)
+    return (boxes.double() * _pixels_per_unit(boxes, space_named(space), width, height)).to(_float(boxes))
 
 
 def from_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Sizes = None) -> Tensor:
@@ -119,29 +126,49 @@ def from_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: 
     >>> from_pixels(torch.tensor([[0.0, 0.0, 400.0, 400.0]]), "qwen3-vl", 800, 800)
     tensor([[  0.,   0., 500., 500.]])
     """
-    return (boxes.double() / _pixels_per_unit(boxes, space_named(space), width, height)).to(boxes.dtype)
+    return (boxes.double() / _pixels_per_unit(boxes, space_named(space), width, height)).to(_float(boxes))
+
+
+def _float(boxes: Tensor) -> torch.dtype:
+    return boxes.dtype if boxes.dtype.is_floating_point else torch.get_default_dtype()
 
 
 def _pixels_per_unit(boxes: Tensor, space: Space, width: Sizes, height: Sizes) -> Tensor:
-    """`(..., 4)`, float64: pixels per unit of x, y, x, y."""
+    """`(..., 4)`, float64: pixels per unit of x, y, x, y; NaN for images of unknown size."""
     if not space.needs_size:
         return torch.ones(4, dtype=torch.float64, device=boxes.device)
     if width is None or height is None:
         raise ValueError(f"the coordinate space {space.name!r} needs the width and height of the images.")
     original = torch.stack(
-        [torch.as_tensor(side, dtype=torch.float64, device=boxes.device) for side in (width, height)], -1
-    )
-    if not (original > 0).all():
-        raise ValueError(f"widths and heights must be positive, got a smallest one of {original.min().item():g}.")
+        [_side(side, name, boxes) for side, name in ((width, "width"), (height, "height"))], -1
+    )  # fmt: skip
     ratio = original / (space.scale or _resized(original, space))
     return torch.cat([ratio, ratio], -1)
 
 
+def _side(side: Any, name: str, boxes: Tensor) -> Tensor:
+    """Widths or heights as float64, one for each box; NaN for None."""
+    if isinstance(side, Sequence):
+        side = [torch.nan if value is None else value for value in side]
+    sizes = torch.as_tensor(side, dtype=torch.float64, device=boxes.device)
+    if sizes.dim() and sizes.shape != boxes.shape[:-1]:
+        raise ValueError(
+            f"{name} must be one number, or one for each of the {tuple(boxes.shape[:-1])} boxes, "
+            f"got {tuple(sizes.shape)}."
+        )
+    if ((sizes < 1) | (sizes > MAX_SIDE)).any():
+        raise ValueError(
+            f"{name} must be positive, from 1 to {MAX_SIDE} pixels, "
+            f"got {sizes.min().item():g} to {sizes.max().item():g}."
+        )
+    return sizes.expand(boxes.shape[:-1])
+
+
 def _resized(original: Tensor, space: Space) -> Tensor:
     """`(..., 2)`: widths and heights after the processor."""
+    bounds = {"factor": space.factor, "min_pixels": space.min_pixels, "max_pixels": space.max_pixels}
     sizes = []
     for width, height in original.reshape(-1, 2).tolist():
-        bounds = {"factor": space.factor, "min_pixels": space.min_pixels, "max_pixels": space.max_pixels}
-        resized = smart_resize(int(height), int(width), **bounds)
-        sizes.append(resized[::-1])
+        known = width == width and height == height
+        sizes.append(smart_resize(int(height), int(width), **bounds)[::-1] if known else (torch.nan, torch.nan))
     return original.new_tensor(sizes).view_as(original)

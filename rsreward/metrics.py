@@ -20,6 +20,10 @@ class Convention:
     thresholds: tuple[float, ...] = (0.5, 0.7)
     closed: bool = True
 
+    def hits(self, overlaps: Tensor, k: float) -> Tensor:
+        """Which of these IoUs, from `counted_iou`, count at threshold k."""
+        return overlaps >= k if self.closed else overlaps > k
+
 
 CONVENTIONS = {
     "plain": Convention(),
@@ -52,15 +56,19 @@ def grounding_metrics(pred: Tensor, target: Tensor, *, convention: str = "plain"
     if convention not in CONVENTIONS:
         raise ValueError(f"unknown convention {convention!r}: use one of {', '.join(CONVENTIONS)}.")
     rule = CONVENTIONS[convention]
-    overlaps = iou(pred, target).double()
+    overlaps = counted_iou(pred, target)
     rows = max(overlaps.numel(), 1)
     metrics: dict[str, Any] = {"rows": overlaps.numel()}
     for k in rule.thresholds:
-        hits = overlaps >= k if rule.closed else overlaps > k
-        metrics[f"acc@{k}"] = hits.sum().item() / rows
+        metrics[f"acc@{k}"] = rule.hits(overlaps, k).sum().item() / rows
     metrics["miou"] = overlaps.sum().item() / rows
-    metrics["parse_rate"] = is_readable(pred).sum().item() / rows
+    metrics["parse_rate"] = is_readable(pred).expand(overlaps.shape).sum().item() / rows
     return metrics
+
+
+def counted_iou(pred: Tensor, target: Tensor) -> Tensor:
+    """IoU in float64 to nine decimals, so that one of just 7/10 is neither above nor below 0.7."""
+    return iou(pred.double(), target.double()).round(decimals=9)
 
 
 def is_readable(pred: Tensor) -> Tensor:

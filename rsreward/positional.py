@@ -1,7 +1,7 @@
 """The positional reward: IoU plus a Gaussian of the normalised centre distance (RSGround-R1, arXiv 2601.21634)."""
 
 from collections.abc import Callable
-from math import pi, sqrt
+from math import inf, pi, sqrt
 from typing import Literal
 
 import torch
@@ -41,8 +41,8 @@ def positional_reward(
     >>> positional_reward(pred, target)
     tensor([1.1000, 0.0726, 0.0000])
     """
-    if not beta >= 0:
-        raise ValueError(f"beta must not be negative, got {beta}.")
+    if not 0 <= beta < inf:
+        raise ValueError(f"beta must be finite and not negative, got {beta}.")
     pred, target, dtype = paired(pred, target)
     return (iou(pred, target) + beta * gaussian_proximity(pred, target, alpha=alpha, over=proximity)).to(dtype)
 
@@ -80,8 +80,8 @@ def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float = 2.5, over
     >>> [round(gaussian_proximity(shifted, target, over=over).item(), 3) for over in ("center", "region", "keypoints")]
     [0.726, 0.7, 0.666]
     """
-    if not alpha > 0:
-        raise ValueError(f"alpha must be positive, got {alpha}.")
+    if not 1e-6 <= alpha <= 1e6:
+        raise ValueError(f"alpha must be positive, between 1e-6 and 1e6, got {alpha}.")
     if over not in _OVER:
         raise ValueError(f"the proximity must be one of {', '.join(map(repr, _OVER))}, got {over!r}.")
     pred, target, dtype = paired(pred, target)

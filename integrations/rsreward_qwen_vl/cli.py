@@ -12,6 +12,7 @@ try:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.table import Table
+    from rich.text import Text
 except ImportError as error:
     sys.exit(f"rsreward: the command line needs {error.name}: pip install 'rsreward[recipe]'.")
 
@@ -52,13 +53,18 @@ def score(
         print(json.dumps(result))
         return
     columns = ("rows", *METRICS, "positional_reward", "format_reward")
-    table = Table(title=f"{file.name}, space {space}")
-    table.add_column(by or "")
+    table = Table(title=_plain(f"{file.name}, space {space}"))
+    table.add_column(_plain(by or ""))
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
     for name, values in result["groups"].items():
-        table.add_row(name, str(values["rows"]), *(f"{values[c]:.3f}" for c in columns[1:]))
+        table.add_row(_plain(name), str(values["rows"]), *(f"{values[c]:.3f}" for c in columns[1:]))
     console.print(table)
+
+
+def _plain(text: str) -> Text:
+    """Text from a file, without markup and without what a terminal cannot print."""
+    return Text(text.encode("utf-8", "backslashreplace").decode())
 
 
 @app.command()

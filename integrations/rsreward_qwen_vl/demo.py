@@ -106,14 +106,12 @@ def load_finished(out: Path, stage: str) -> tuple[PreTrainedModel, ProcessorMixi
 
 def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
     """The results so far; a run that is not resumed begins anew."""
-    settings, file = asdict(preset), out / "results.json"
-    if not file.exists() and out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} is not empty and holds no run of the demo: choose another folder with --out.")
-    if resume and file.exists():
-        run: dict[str, Any] = json.loads(file.read_text())
-        if (run["settings"], run["seed"]) != (json.loads(json.dumps(settings)), seed):
+    settings = json.loads(json.dumps(asdict(preset)))
+    run = _read(out)
+    if resume and run is not None:
+        if (run["settings"], run["seed"]) != (settings, seed):
             raise InputError(
-                f"{out} holds a run with another preset or seed: leave out --resume, or choose another --out."
+                f"{out} holds a run of other settings or seed: leave out --resume, or choose another --out."
             )
         return run
     for stage in STAGES:
@@ -127,6 +125,19 @@ def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
     run = {"seed": seed, "settings": settings, "versions": {p: version(p) for p in packages}, "seconds": {}}
     _write(out, run)
     return run
+
+
+def _read(out: Path) -> dict[str, Any] | None:
+    """The results of the run in this folder; None where there is nothing yet."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        run: dict[str, Any] = json.loads((out / "results.json").read_text())
+        if {"settings", "seed", "seconds", "versions"} <= set(run):
+            return run
+    except (OSError, ValueError, TypeError):
+        pass
+    raise InputError(f"{out} is not empty and holds no run of the demo: choose another folder with --out.")
 
 
 def _write(out: Path, run: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`rsreward score`: rewards and metrics for a file of completions with their targets."""
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsreward import Space, format_reward, iou, parse_boxes, positional_reward, space_named
-from rsreward.metrics import is_readable
+from rsreward import Space, format_reward, parse_boxes, positional_reward, space_named
+from rsreward.metrics import CONVENTIONS, counted_iou, is_readable
 
 from .errors import InputError
 
 CHUNK = 4096
-THRESHOLDS = (0.5, 0.7)
+PLAIN = CONVENTIONS["plain"]
 
 
 @dataclass
@@ -63,32 +64,38 @@ def score_file(
     groups: dict[str, Totals] = {}
     unsized = 0
     with ExitStack() as stack:
-        part = out.with_name(out.name + ".part") if out else None
-        if part:
-            try:
-                sink = stack.enter_context(part.open("w"))
-            except OSError as error:
-                raise InputError(f"cannot write to {out}: {error.strerror}.") from None
-            stack.callback(part.unlink, missing_ok=True)
+        if out:
+            sink = stack.enter_context(_part_of(out, file))
+            stack.callback(Path(sink.name).unlink, missing_ok=True)
         for chunk in _chunks(_rows(file, space, by), CHUNK):
             unsized += sum(row["width"] is None for row in chunk)
             for row, values in zip(chunk, _score(chunk, space), strict=True):
                 box = values.pop("box")
                 groups.setdefault(str(row["group"]), Totals()).add(_summed(values))
-                if part:
+                if out:
                     sink.write(
                         json.dumps({"line": row["line"], by or "group": row["group"], "box": box} | values) + "\n"
                     )
         if not groups:
             raise InputError(f"{file} holds no rows.")
-        if part and out:
+        if out:
             sink.close()
-            part.replace(out)
+            Path(sink.name).replace(out)
     return {
         "rows": sum(total.rows for total in groups.values()),
         "rows_without_size": unsized if space.needs_size else 0,
         "groups": {name: groups[name].means() for name in sorted(groups)},
     }
+
+
+def _part_of(out: Path, file: Path) -> Any:
+    """A file beside `out` to write to until all is done."""
+    if out.is_dir() or (out.exists() and file.exists() and out.samefile(file)):
+        raise InputError(f"--out {out} is {'a folder' if out.is_dir() else 'the input itself'}: choose another file.")
+    try:
+        return tempfile.NamedTemporaryFile("w", dir=out.parent, prefix=out.name, suffix=".part", delete=False)
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}.") from None
 
 
 def _rows(file: Path, space: Space, by: str | None) -> Iterator[dict[str, Any]]:
@@ -171,10 +178,12 @@ def _score(rows: list[dict[str, Any]], space: Space) -> list[dict[str, Any]]:
         width, height = ([rows[i][side] for i in sized] for side in ("width", "height"))
         pred[sized] = parse_boxes([texts[i] for i in sized], space=space, width=width, height=height)
     target = torch.tensor([row["target"] for row in rows], dtype=torch.float32)
+    overlaps = counted_iou(pred, target)
     columns: dict[str, Tensor] = {
-        "iou": iou(pred, target),
+        "iou": overlaps,
         "positional_reward": positional_reward(pred, target),
         "format_reward": format_reward(texts),
+        **{f"acc@{k}": PLAIN.hits(overlaps, k) for k in PLAIN.thresholds},
         "parsed": is_readable(pred),
     }
     scored: list[dict[str, Any]] = [
@@ -187,7 +196,7 @@ def _score(rows: list[dict[str, Any]], space: Space) -> list[dict[str, Any]]:
 
 def _summed(values: dict[str, Any]) -> dict[str, float]:
     return {
-        **{f"acc@{k}": float(values["iou"] >= k) for k in THRESHOLDS},
+        **{f"acc@{k}": float(values[f"acc@{k}"]) for k in PLAIN.thresholds},
         "miou": values["iou"],
         "parse_rate": float(values["parsed"]),
         "positional_reward": values["positional_reward"],

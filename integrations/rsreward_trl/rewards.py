@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 import rsreward
@@ -40,18 +41,23 @@ def as_reward_func(
         needs them, `width` and `height`. It logs its IoU, its proximity and its parse rate.
 
     Raises:
-        ValueError: if the reward takes neither boxes nor completions, or the space is unknown.
+        ValueError: if the reward takes neither boxes nor completions, or the space or an option is wrong.
+        TypeError: if the reward does not know an option.
 
     >>> from rsreward import positional_reward
     >>> reward = as_reward_func(positional_reward, space="qwen3-vl", beta=0.5)
     >>> reward(completions=["<answer>[0, 0, 500, 500]</answer>"], target=[[0, 0, 400, 400]], width=[800], height=[800])
     [1.5]
     """
+    space = space_named(space)
     parameters = list(inspect.signature(reward).parameters)
     name = name or str(getattr(reward, "__name__", type(reward).__name__))
     if parameters[:2] == ["pred", "target"]:
-        return BoxReward(reward, space_named(space), select, name, options)
+        parse_boxes([], select=select)
+        reward(torch.zeros(1, 4), torch.zeros(1, 4), **options)  # wrong options are refused now, not after a rollout
+        return BoxReward(reward, space, select, name, options)
     if parameters[:1] == ["completions"]:
+        reward([""], **options)
         return TextReward(reward, name, options)
     raise ValueError(
         f"as_reward_func needs a function of (pred, target) or of (completions), and {name} takes "
@@ -92,11 +98,14 @@ class BoxReward:
         pred, truth = self.boxes(completions, target=target, width=width, height=height)
         scores = self.reward(pred, truth, **self.options)
         known = truth.isfinite().all(-1)
-        if log_metric is not None and known.any():
+        if log_metric is not None and (known.any() or dist.is_initialized()):
+            # TRL before 1.14 hangs unless every process logs the same names: one without targets logs NaN then.
             for part, value in self.parts(pred[known], truth[known]).items():
                 log_metric(f"{self.__name__}/{part}", value.mean().item())
         if log_extra is not None:
-            log_extra("box", [[round(v, 1) for v in row] if row[0] == row[0] else None for row in pred.tolist()])
+            found = pred.isfinite().all(-1).tolist()
+            rounded = [[round(v, 1) for v in row] if ok else None for row, ok in zip(pred.tolist(), found, strict=True)]
+            log_extra(f"{self.__name__}/box", rounded)
         return [score if ok else None for score, ok in zip(scores.tolist(), known.tolist(), strict=True)]
 
     def boxes(
@@ -110,6 +119,10 @@ class BoxReward:
                 f"{self.__name__} reads answers in the space {self.space.name!r} and needs the columns 'width' and "
                 f"'height' of the original images: add them to the dataset."
             )
+        if self.space.needs_size and width is not None and height is not None:
+            for row, sizes in enumerate(zip(target or (), width, height, strict=True)):
+                if sizes[0] is not None and None in sizes[1:]:
+                    raise ValueError(f"{self.__name__}: row {row} of this batch has a target but no width or height.")
         return parse_boxes(texts, select=self.select, space=self.space, width=width, height=height), truth
 
     def ious(self, completions: Sequence[Any], **columns: Any) -> Tensor:
@@ -141,7 +154,7 @@ def completion_text(completion: Any) -> str:
         thought = message.get("reasoning_content") or message.get("thinking")
         content = message.get("content") or ""
         if not isinstance(content, str):
-            content = "".join(part.get("text", "") for part in content)
+            content = "".join(part if isinstance(part, str) else part.get("text") or "" for part in content)
         text += (f"<think>{thought}</think>" if thought else "") + content
     return text
 
@@ -158,7 +171,7 @@ def _targets(column: Column, rows: int, name: str) -> Tensor:
             boxes.append([torch.nan] * 4)
             continue
         try:
-            values = [float(v) for v in box]
+            values = [] if isinstance(box, str) else [float(v) for v in box]
         except (TypeError, ValueError):
             values = []
         if len(values) != 4 or not all(map(isfinite, values)) or values[2] < values[0] or values[3] < values[1]:

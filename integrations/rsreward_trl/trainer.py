@@ -57,7 +57,7 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
 
     Raises:
         TypeError: if the trainer lacks the two methods, or they have other parameters than TRL 1.x gives them.
-        ValueError: if no reward function knows the IoU, or the options are wrong.
+        ValueError: if no reward function knows the IoU, the options are wrong, or the trainer has the weight already.
     """
     for name, expected in _WRAPPED.items():
         method = getattr(trainer, name, None)
@@ -68,6 +68,8 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
                 f"the consistency weight wraps {type(trainer).__name__}.{name}({', '.join(expected)}), which {what} "
                 "here: use trl >= 1.0, < 2, and report it if that is what you have."
             )
+    if getattr(trainer, "_has_spatial_consistency", False):
+        raise ValueError("this trainer has the consistency weight already: attach it once.")
     consistency_weight(torch.zeros(1, 1), **weights)  # options are checked now, not after the first generation
     rewards = [r for r in trainer.reward_funcs if isinstance(r, BoxReward)]
     if not rewards:
@@ -102,6 +104,7 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
         output["advantages"] = advantages * local.view(-1, *[1] * (advantages.dim() - 1))
         return output
 
+    trainer._has_spatial_consistency = True
     trainer._calculate_rewards = with_ious
     trainer._generate_and_score_completions = with_weights
 

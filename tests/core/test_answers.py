@@ -38,6 +38,14 @@ CASES = {
     "plain numbers": ("On 2024 06 12 it was 30 by 40 m, call 555 123 456 789.", "none", [], ()),
     "template": ("[x1, y1, x2, y2]", "none", [], ()),
     "label": ('{"bbox_2d": [1, 2, 3, 4], "label": "gate [9, 9, 10, 10]"}', "horizontal", [(1, 2, 3, 4)], ()),
+    "label in single quotes": ("{'label': 'gate [9, 9, 10, 10]', 'box': [1, 2, 3, 4]}", "horizontal", [(1, 2, 3, 4)], ()),
+    "label with quotes": (r'{"name": "\"gate\" [9, 9, 10, 10]", "box": [1, 2, 3, 4]}', "horizontal", [(1, 2, 3, 4)], ()),
+    "box in quotes": ('{"bbox_2d": "[1, 2, 3, 4]"}', "horizontal", [(1, 2, 3, 4)], ()),
+    "phone number": ("(555-123-456-789)", "none", [], ()),
+    "date": ("Taken on [2024-06-12, 14].", "none", [], ()),
+    "version": ("[1.2.3.4.5]", "none", [], ()),
+    "second think never closes": ("<think>a</think>b<think>maybe [1, 2, 3, 4]", "none", [], ("no-answer",)),
+    "beyond float32": ("[1, 2, 3, 1e39]", "none", [], ("not-finite",)),
     "box in think only": ("<think>[1, 2, 3, 4]</think>none", "none", [], ()),
     "think never closes": ("<think>[1, 2, 3, 4]", "none", [], ("no-answer",)),
     "answer in a think that never closes": (
@@ -74,7 +82,7 @@ def test_no_text_raises(text):
 
 HOSTILE = [
     "[", "<", "(", "{<1>", "[1,", "[1 ", "1,", "<1>", "(1,2)", "[" + " " * 50, '"label": "', "<point x=", "<answer>",
-    "<think>", "9", "[1,2,3,4],", "\n", "data-bbox='1 ",
+    "<think>", "9", "[1,2,3,4],", "\n", "data-bbox='1 ", ':"', ":'\\\\", '":"a',
 ]  # fmt: skip
 
 

@@ -122,3 +122,24 @@ def test_gradients_of_missing_and_degenerate_boxes_are_finite():
         pred = torch.tensor(rows, requires_grad=True)
         overlap(pred, torch.tensor([0.0, 0.0, 5.0, 5.0])).sum().backward()
         assert pred.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("side", [1e20, 1e-20, 1e-44])
+def test_gradients_are_finite_where_sides_are_far_apart(side):
+    for overlap in OVERLAPS:
+        pred = torch.tensor([0.0, 0.0, side, side], requires_grad=True)
+        overlap(pred, torch.tensor([0.0, 0.0, 1.0, 1.0])).backward()
+        assert pred.grad.isfinite().all()
+
+
+def test_boxes_at_opposite_ends_of_float32():
+    pred, target = torch.tensor([-3e38, 0, -2.9e38, 1.0]), torch.tensor([2.9e38, 0, 3e38, 1.0])
+    for overlap in OVERLAPS:
+        assert -1 <= overlap(pred, target) <= 0
+
+
+def test_the_area_of_halves_and_of_unsigned_numbers():
+    assert area(torch.tensor([0.0, 0.0, 2000.0, 2000.0]).half()).isfinite()
+    assert area(torch.tensor([9, 9, 1, 1], dtype=torch.uint8)) == 0
+    with pytest.raises(ValueError, match="shape"):
+        is_box(torch.ones(3))

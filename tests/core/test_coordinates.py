@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsreward import SPACES, Space, from_pixels, smart_resize, to_pixels
+from rsreward import SPACES, Space, from_pixels, parse_boxes, smart_resize, to_pixels
 
 side = st.integers(1, 6000)
 
@@ -56,3 +56,25 @@ def test_pixels_need_no_sizes():
 def test_a_size_that_is_none_is_named():
     with pytest.raises(ValueError, match="positive"):
         to_pixels(torch.ones(2, 4), Space("mine", scale=10), [10, 0], [10, 10])
+
+
+@pytest.mark.parametrize("width", [[100, 200], [[100]]])
+def test_sizes_that_are_not_one_a_box_are_named(width):
+    with pytest.raises(ValueError, match="width must be one number, or one for each"):
+        parse_boxes(["[1, 2, 3, 4]"], space="qwen3-vl", width=width, height=100)
+
+
+def test_images_of_unknown_size_have_no_boxes():
+    for space in ("qwen3-vl", "qwen2.5-vl"):
+        boxes = parse_boxes(["[1, 2, 3, 4]"] * 2, space=space, width=[100, None], height=[100, 100])
+        assert boxes.isfinite().all(1).tolist() == [True, False]
+
+
+def test_whole_numbers_become_floats():
+    assert to_pixels(torch.tensor([1, 2, 3, 5]), "qwen3-vl", 500, 500).tolist() == [0.5, 1, 1.5, 2.5]
+
+
+def test_bounds_that_leave_no_size_are_named():
+    with pytest.raises(ValueError, match="factor"):
+        to_pixels(torch.ones(4), Space("mine", factor=28), 500, 500)
+    assert smart_resize(5, 1000, factor=28, min_pixels=0, max_pixels=10**7) == (28, 1008)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from rsreward import grounding_metrics
+from rsreward.metrics import CONVENTIONS, counted_iou
 
 
 def with_ious(*ious):
@@ -36,3 +37,19 @@ def test_no_rows_give_zeros():
 def test_an_unknown_convention_is_named():
     with pytest.raises(ValueError, match=r"'coco'.*plain"):
         grounding_metrics(torch.empty(0, 4), torch.empty(0, 4), convention="coco")
+
+
+@pytest.mark.parametrize("k", [0.5, 0.6, 0.7, 0.8, 0.9])
+def test_an_iou_of_just_the_threshold_is_neither_above_nor_below(k):
+    target = torch.tensor([[0.0, 0.0, 10.0, 10.0], [3.0, 3.0, 13.0, 13.0]])
+    pred = target.clone()
+    pred[:, 3] -= 10 - 10 * k
+    closed, strict = CONVENTIONS["plain"], CONVENTIONS["dior_rsvg"]
+    overlaps = counted_iou(pred, target)
+    assert closed.hits(overlaps, k).all()
+    assert not strict.hits(overlaps, k).any()
+
+
+def test_one_prediction_for_many_targets():
+    metrics = grounding_metrics(torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.tensor([[0.0, 0.0, 1.0, 1.0]] * 4))
+    assert (metrics["rows"], metrics["parse_rate"], metrics["miou"]) == (4, 1, 1)

@@ -43,6 +43,20 @@ def test_the_table_names_every_group(tmp_path):
     assert "0.500" in result.stdout
 
 
+def test_group_names_are_printed_as_they_are(tmp_path):
+    result = score(written(tmp_path, GOOD | {"log": "[/a]"}, GOOD | {"log": "\ud800"}), "--by", "log")
+    assert result.returncode == 0
+    assert "[/a]" in result.stdout
+
+
+@pytest.mark.parametrize("out", [".", "rows.jsonl"])
+def test_the_input_and_folders_are_not_written_over(tmp_path, out):
+    file = written(tmp_path, GOOD)
+    before = file.read_text()
+    result = score(file, "--out", tmp_path / out)
+    assert (result.returncode, result.stderr.count("\n"), file.read_text()) == (2, 1, before)
+
+
 def test_rows_are_written_one_by_one(tmp_path):
     out = tmp_path / "scored.jsonl"
     assert score(written(tmp_path, GOOD, GOOD | {"completion": ""}), "--out", out).returncode == 0
@@ -105,6 +119,7 @@ def test_undoing_the_resize_is_worth_points_on_real_rollouts():
         assert after["rows"] == 500
         assert after["parse_rate"] > 0.99
         if log.startswith("refgta"):
+            # 2.2 to 3.0 points a log, 2.5 over all: the sample has no more in it at 0.5, whatever the size assumed.
             assert after["acc@0.5"] > before["acc@0.5"] + 0.02
             assert after["acc@0.7"] > before["acc@0.7"] + 0.10
         else:

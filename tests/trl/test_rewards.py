@@ -58,7 +58,7 @@ def test_parts_and_boxes_are_logged():
     assert metrics == {
         "positional_reward/iou": 0.5, "positional_reward/parse_rate": 0.5, "positional_reward/proximity": 0.5,
     }  # fmt: skip
-    assert columns == {"box": [[0, 0, 400, 400], None]}
+    assert columns == {"positional_reward/box": [[0, 0, 400, 400], None]}
 
 
 def test_rewards_can_be_pickled():
@@ -93,6 +93,7 @@ def test_the_text_of_a_completion(completion, text):
         ({"target": [[0, 0, 1]] * 2}, "'target'.*row 0"),
         ({"target": [[0, 0, 1, 1], [0, 0, float("nan"), 1]]}, "'target'.*row 1"),
         ({"target": [[5, 0, 1, 1]] * 2}, "'target'.*row 0"),
+        ({"target": ["1234", "1234"]}, "'target'.*row 0"),
         ({"target": ["here", 3]}, "'target'.*row 0.*'here'"),
     ],
 )
@@ -104,6 +105,17 @@ def test_bad_columns_are_named(columns, named):
 def test_missing_sizes_are_named():
     with pytest.raises(ValueError, match="'width'"):
         as_reward_func(rsreward.positional_reward, space="qwen3-vl")(completions=TEXTS, target=COLUMNS["target"])
+
+
+def test_wrong_options_are_refused_when_the_reward_is_made():
+    with pytest.raises(ValueError, match="'best'"):
+        as_reward_func(rsreward.iou, select="best")
+    with pytest.raises(ValueError, match="'metres'"):
+        as_reward_func(rsreward.format_reward, space="metres")
+    with pytest.raises(ValueError, match="alpha"):
+        as_reward_func(rsreward.positional_reward, alpha=-1)
+    with pytest.raises(TypeError, match="alfa"):
+        as_reward_func(rsreward.positional_reward, alfa=1)
 
 
 def test_what_is_no_reward_is_named():

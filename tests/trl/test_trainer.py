@@ -141,6 +141,11 @@ def test_a_trainer_without_a_box_reward_is_refused(tmp_path):
         build_trainer(tmp_path, reward_funcs=[as_reward_func(format_reward), length_reward])
 
 
+def test_the_weight_is_attached_only_once(tmp_path):
+    with pytest.raises(ValueError, match="already"):
+        attach_spatial_consistency(build_trainer(tmp_path))
+
+
 def test_bad_options_are_refused_when_the_trainer_is_built(tmp_path):
     with pytest.raises(ValueError, match="clip"):
         build_trainer(tmp_path, consistency={"clip": (3.0, 0.5)})
@@ -163,7 +168,7 @@ def test_moved_signatures_are_refused_when_the_trainer_is_built(tmp_path):
 
 def test_two_processes_with_groups_whole_and_split_over_ranks(tmp_path):
     here = Path(__file__).parent
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29763"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     result = subprocess.run(
         [*command, str(here / "two_ranks.py"), str(tmp_path)],
         env=os.environ | {"PYTHONPATH": str(here), "OMP_NUM_THREADS": "1"},
