@@ -12,19 +12,35 @@ from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import consistency_weight, group_statistics, scale_advantages
 from .coordinates import SPACES, Space, from_pixels, smart_resize, space_named, to_pixels
 from .format import format_reward
+from .matching import set_metrics, set_reward
 from .metrics import grounding_metrics
+from .oriented import (
+    ANGLES,
+    canonical,
+    convert_angles,
+    corners,
+    from_corners,
+    oriented_iou,
+    pairwise_oriented_iou,
+    quad_iou,
+)
 from .positional import gaussian_proximity, positional_reward
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ANGLES",
     "SPACES",
     "Answer",
     "Space",
     "area",
+    "canonical",
     "consistency_weight",
+    "convert_angles",
+    "corners",
     "diou",
     "format_reward",
+    "from_corners",
     "from_pixels",
     "gaussian_proximity",
     "giou",
@@ -32,11 +48,16 @@ __all__ = [
     "group_statistics",
     "iou",
     "is_box",
+    "oriented_iou",
     "pairwise_iou",
+    "pairwise_oriented_iou",
     "parse_answer",
     "parse_boxes",
     "positional_reward",
+    "quad_iou",
     "scale_advantages",
+    "set_metrics",
+    "set_reward",
     "smart_resize",
     "space_named",
     "to_pixels",

@@ -1,0 +1,241 @@
+from math import cos, pi, sin
+
+import numpy as np
+import pytest
+import shapely
+import torch
+from boxes_strategies import box
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsreward import (
+    ANGLES,
+    canonical,
+    convert_angles,
+    corners,
+    from_corners,
+    gaussian_proximity,
+    iou,
+    oriented_iou,
+    pairwise_oriented_iou,
+    positional_reward,
+    quad_iou,
+)
+
+N = 4_000
+FORMS = ["center", "region", "keypoints"]
+side = st.floats(0.1, 100)
+SCALE = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.01], dtype=torch.float64)
+
+
+def random_boxes(generator, n=N, extent=100.0):
+    draw = torch.rand(n, 5, generator=generator, dtype=torch.float64)
+    return draw * torch.tensor([extent, extent, 60, 60, 2 * pi]) + torch.tensor([0, 0, 1, 1, -pi])
+
+
+def pairs(kind, generator):
+    """Prediction and truth of one of the kinds of pairs that overlap kernels fail on."""
+    a, b = random_boxes(generator), random_boxes(generator)
+    noise = torch.randn(N, 5, generator=generator, dtype=torch.float64) * SCALE
+    if kind.startswith("noise"):
+        a = b + noise * float(kind.split()[1])
+        a[:, 2:4] = a[:, 2:4].abs()
+    elif kind == "touching":
+        a = b.clone()
+        a[:, :2] += b[:, 2:3] * torch.stack([b[:, 4].cos(), b[:, 4].sin()], 1)
+    elif kind == "nested":
+        a = b.clone()
+        a[:, 2:4] *= torch.rand(N, 2, generator=generator, dtype=torch.float64)
+    elif kind == "slivers":
+        b[:, 2], b[:, 3] = 1e5, 1.0
+        a = b.clone()
+        along = torch.stack([b[:, 4].cos(), b[:, 4].sin()], 1)
+        a[:, :2] += 3e3 * noise[:, :1] * along
+        a[:, 4] += 1e-3 * noise[:, 4]
+    elif kind == "crossed slivers":
+        a[:, 2:4], b[:, 2:4] = torch.tensor([500.0, 0.5]), torch.tensor([500.0, 0.5])
+    elif kind == "sliver in box":
+        a[:, 2:4] = torch.tensor([1e4, 1e-2])
+    elif kind == "equal angles":
+        a[:, 4] = b[:, 4]
+    elif kind == "upright":
+        a[:, 4], b[:, 4] = 0.0, pi / 2
+    elif kind == "far away":
+        a = b + 10 * noise
+        a[:, 2:4] = a[:, 2:4].abs() + 0.1
+        a[:, :2], b[:, :2] = a[:, :2] + 9e4, b[:, :2] + 9e4
+    return a, b
+
+
+def turned(boxes, turn, order):
+    return boxes[:, order] + boxes.new_tensor([0, 0, 0, 0, turn])
+
+
+def polygons(boxes):
+    cx, cy, w, h, angle = boxes.double().numpy().T
+    c, s = np.cos(angle), np.sin(angle)
+    signs = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+    points = [[cx + (x * w * c - y * h * s) / 2, cy + (x * w * s + y * h * c) / 2] for x, y in signs]
+    return shapely.polygons(np.array(points).transpose(2, 0, 1))
+
+
+def shapely_iou(pred, target):
+    p, t = polygons(pred), polygons(target)
+    overlap = shapely.area(shapely.intersection(p, t))
+    return torch.tensor(overlap / (shapely.area(p) + shapely.area(t) - overlap))
+
+
+KINDS = ["random", "touching", "nested", "slivers", "crossed slivers", "sliver in box", "noise 1", "noise 0.01",
+         "noise 0.0001", "equal angles", "upright", "far away"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_oriented_iou_equals_shapely(kind):
+    pred, target = (b.float() for b in pairs(kind, torch.Generator().manual_seed(0)))
+    expected = shapely_iou(pred, target)
+    assert (oriented_iou(pred, target) - expected).abs().max() < 1e-6
+    assert (oriented_iou(pred.double(), target.double()) - expected).abs().max() < 1e-10
+    quads = corners(pred.double()), corners(target.double())
+    assert (quad_iou(*quads) - expected).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["random", "noise 1", "noise 0.0001", "far away"])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_box_written_otherwise_gives_the_same(kind, form):
+    pred, target = pairs(kind, torch.Generator().manual_seed(1))
+    plain = oriented_iou(pred, target), gaussian_proximity(pred, target, over=form)
+    for turn, order in ((pi, [0, 1, 2, 3, 4]), (pi / 2, [0, 1, 3, 2, 4]), (-pi / 2, [0, 1, 3, 2, 4])):
+        again = turned(pred, turn, order)
+        for p, t in ((again, target), (pred, turned(target, turn, order))):
+            assert torch.allclose(oriented_iou(p, t), plain[0], atol=1e-9)
+            assert torch.allclose(gaussian_proximity(p, t, over=form), plain[1], atol=1e-4)
+
+
+def test_a_box_against_itself_written_otherwise_is_1():
+    boxes = random_boxes(torch.Generator().manual_seed(2)).float()
+    for turn, order in ((pi, [0, 1, 2, 3, 4]), (pi / 2, [0, 1, 3, 2, 4]), (3 * pi, [0, 1, 2, 3, 4])):
+        again = turned(boxes, turn, order)
+        assert (1 - oriented_iou(again, boxes)).abs().max() < 5e-5  # the turned angle is rounded to float32
+
+
+@given(box(), box())
+def test_upright_boxes_score_as_horizontal_ones(a, b):
+    def oriented(box):
+        return torch.cat([(box[:2] + box[2:]) / 2, box[2:] - box[:2], torch.zeros(1, dtype=torch.float64)])
+
+    pred, target = oriented(a), oriented(b)
+    assert oriented_iou(pred, target).item() == pytest.approx(iou(a, b).item(), abs=1e-9)
+    for form in FORMS:
+        expected = gaussian_proximity(a, b, over=form).item()
+        assert gaussian_proximity(pred, target, over=form).item() == pytest.approx(expected, abs=1e-4)
+
+
+@given(st.floats(-300, 300), st.floats(-300, 300), st.floats(0.1, 800), st.floats(0.1, 800), st.floats(-pi, pi),
+       st.floats(1, 100), st.floats(1, 100), st.floats(-pi, pi))  # fmt: skip
+def test_region_is_the_mean_of_the_turned_gaussian_over_the_box(x, y, w, h, angle, tw, th, turn):
+    target = torch.tensor([0.0, 0.0, tw, th, turn], dtype=torch.float64)
+    pred = torch.tensor([x, y, w, h, angle], dtype=torch.float64)
+    nodes, weights = np.polynomial.legendre.leggauss(600)
+    s, t = nodes[:, None] * w / 2, nodes[None] * h / 2
+    px, py = x + s * cos(angle) - t * sin(angle), y + s * sin(angle) + t * cos(angle)
+    along, across = px * cos(turn) + py * sin(turn), py * cos(turn) - px * sin(turn)
+    kernel = np.exp(-((along / (1.25 * tw)) ** 2 + (across / (1.25 * th)) ** 2) / 2)
+    assert gaussian_proximity(pred, target, over="region").item() == pytest.approx(
+        kernel @ weights @ weights / 4, abs=1e-4
+    )
+
+
+def test_missing_boxes_score_0_and_have_finite_gradients():
+    rows = [[torch.nan] * 5, [0, 0, -1, 5, 0], [0, 0, torch.inf, 5, 0], [0, 0, 5, 5, torch.nan], [3e38, 3e38, 1, 1, 0]]
+    for form in FORMS:
+        pred = torch.tensor(rows, requires_grad=True)
+        reward = positional_reward(pred, torch.tensor([0.0, 0.0, 5.0, 5.0, 0.3]), proximity=form)
+        assert reward.tolist() == [0] * len(rows)
+        reward.sum().backward()
+        assert pred.grad.isfinite().all()
+
+
+@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=10, max_size=10), st.sampled_from(FORMS))
+def test_no_input_gives_nan_or_infinity(numbers, form):
+    for dtype in (torch.float64, torch.float32, torch.float16):
+        pred, target = torch.tensor(numbers, dtype=dtype).view(2, 5)
+        assert 0 <= positional_reward(pred, target, proximity=form) <= 1.1 + 1e-3
+        assert 0 <= quad_iou(corners(pred), corners(target)) <= 1
+
+
+def test_the_gradient_is_right():
+    generator = torch.Generator().manual_seed(3)
+    target = random_boxes(generator, 6)
+    noise = torch.randn(6, 5, generator=generator, dtype=torch.float64) * torch.tensor([5, 5, 3, 3, 0.3])
+    pred = (target + noise).abs().requires_grad_()
+    assert torch.autograd.gradcheck(lambda p: oriented_iou(p, target), pred)
+    for form in FORMS:
+        assert torch.autograd.gradcheck(lambda p, f=form: gaussian_proximity(p, target, over=f), pred)
+
+
+@given(st.floats(-1e3, 1e3), side, side, st.floats(-20, 20), st.sampled_from(sorted(ANGLES)))
+def test_every_convention_is_the_same_box_and_comes_back(c, w, h, angle, name):
+    boxes = torch.tensor([c, -c, w, h, angle], dtype=torch.float64)
+    written = convert_angles(boxes, "radians", name)
+    convention = ANGLES[name]
+    if convention.lowest is not None:
+        value = written[4].deg2rad() if convention.degrees else written[4]
+        assert convention.lowest - 1e-9 <= value <= convention.lowest + (pi if convention.long_side else pi / 2) + 1e-9
+    if convention.long_side:
+        assert written[2] >= written[3]
+    back = convert_angles(written, name, "radians")
+    assert oriented_iou(back, boxes).item() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("le90", [4, 2, -pi / 6]), ("le135", [4, 2, -pi / 6]), ("oc", [2, 4, pi / 3]), ("opencv", [2, 4, 60]),
+     ("long-side", [4, 2, 150]), ("degrees", [4, 2, -30])],
+)  # fmt: skip
+def test_conventions_by_hand(name, expected):
+    written = convert_angles(torch.tensor([0, 0, 4, 2, -pi / 6], dtype=torch.float64), "radians", name)
+    assert written[2:].tolist() == pytest.approx(expected)
+
+
+def test_corners_and_back():
+    boxes = canonical(random_boxes(torch.Generator().manual_seed(4)))
+    assert torch.allclose(corners(from_corners(corners(boxes))), corners(boxes), atol=1e-9)
+    assert torch.allclose(from_corners(corners(boxes))[:, :4], boxes[:, :4], atol=1e-9)
+
+
+def test_quads_either_way_round_and_any_convex_shape():
+    generator = torch.Generator().manual_seed(5)
+    angles = torch.rand(2, N, 4, generator=generator, dtype=torch.float64).mul(2 * pi).sort(-1).values
+    centre = torch.rand(2, N, 1, 2, generator=generator, dtype=torch.float64) * 3
+    quads = torch.stack([angles.cos(), angles.sin()], -1) * 4 + centre
+    p, t = (shapely.polygons(q.numpy()) for q in quads)
+    overlap = shapely.area(shapely.intersection(p, t))
+    expected = torch.tensor(overlap / (shapely.area(p) + shapely.area(t) - overlap))
+    for pred in (quads[0], quads[0].flip(-2)):
+        assert (quad_iou(pred, quads[1]) - expected).abs().max() < 1e-9
+
+
+def test_pairwise_is_every_pair():
+    generator = torch.Generator().manual_seed(6)
+    a, b = random_boxes(generator, 5), random_boxes(generator, 7)
+    table = pairwise_oriented_iou(a, b)
+    assert all(table[i, j] == oriented_iou(a[i], b[j]) for i in range(5) for j in range(7))
+
+
+def test_half_precision_and_empty_batches():
+    boxes = torch.tensor([[0.0, 0.0, 400.0, 300.0, 0.5]]).half()
+    assert oriented_iou(boxes, boxes).dtype == torch.float16
+    assert oriented_iou(boxes, boxes) == 1
+    assert oriented_iou(torch.empty(0, 5), torch.empty(0, 5)).shape == (0,)
+    assert quad_iou(torch.empty(0, 4, 2), torch.empty(0, 4, 2)).shape == (0,)
+
+
+def test_wrong_shapes_and_names_are_named():
+    with pytest.raises(ValueError, match=r"\(3, 4\).*\(3, 5\)"):
+        oriented_iou(torch.zeros(3, 4), torch.zeros(3, 5))
+    with pytest.raises(ValueError, match=r"\(4,\).*\(5,\)"):
+        positional_reward(torch.zeros(4), torch.zeros(5))
+    with pytest.raises(ValueError, match=r"'dota'.*le90"):
+        convert_angles(torch.zeros(5), "radians", "dota")
+    with pytest.raises(ValueError, match="4, 2"):
+        quad_iou(torch.zeros(8), torch.zeros(8))
