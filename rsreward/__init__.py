@@ -7,7 +7,7 @@
 tensor([0.7658])
 """
 
-from .answers import Answer, parse_answer, parse_boxes
+from .answers import Answer, parse_answer, parse_box_sets, parse_boxes
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import consistency_weight, group_statistics, scale_advantages
 from .coordinates import SPACES, Space, from_pixels, smart_resize, space_named, to_pixels
@@ -52,6 +52,7 @@ __all__ = [
     "pairwise_iou",
     "pairwise_oriented_iou",
     "parse_answer",
+    "parse_box_sets",
     "parse_boxes",
     "positional_reward",
     "quad_iou",

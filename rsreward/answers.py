@@ -8,15 +8,18 @@ read by their brackets and numbers, not as JSON: half of the JSON that models wr
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import degrees
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from .coordinates import Sizes, Space, space_named, to_pixels
+from .oriented import from_corners
 
 Kind = Literal["horizontal", "oriented", "quad", "point", "none"]
 Select = Literal["first", "last", "only"]
+BoxKind = Literal["horizontal", "oriented"]
 
 
 @dataclass(frozen=True)
@@ -142,36 +145,31 @@ def parse_answer(text: str) -> Answer:
     return Answer(boxes, kind, dialect, tuple(problems))
 
 
-def select_box(answer: Answer, select: Select = "first") -> tuple[float, ...] | None:
-    """The one horizontal box that an answer stands for, or None."""
-    if answer.kind != "horizontal" or (select == "only" and len(answer.boxes) != 1):
-        return None
-    return answer.boxes[-1 if select == "last" else 0]
-
-
 def parse_boxes(
     completions: Sequence[str],
     *,
     select: Select = "first",
+    kind: BoxKind = "horizontal",
     space: str | Space = "pixel",
     width: Sizes = None,
     height: Sizes = None,
 ) -> Tensor:
-    """One horizontal box a completion, in pixels of the original image.
+    """One box a completion, in pixels of the original image.
 
     Args:
         completions: N texts.
         select: which box of an answer with several. Of 25 such answers to a question about one object the first box
             was right 15 times, the last 3; "only" takes none of them.
+        kind: "horizontal" or "oriented"; what each reads is said in `parse_box_sets`.
         space: the coordinate space the model answers in, see `coordinates`.
         width, height: of the original images in pixels, N of each or one for all; not needed for "pixel". None where
             a size is unknown: there is no box then.
 
     Returns:
-        `(N, 4)`, float32; a row of NaN where there was no box to read.
+        `(N, 4)`, or `(N, 5)` for oriented boxes, float32; a row of NaN where there was no box to read.
 
     Raises:
-        ValueError: if the space or the selection is unknown, or the space needs the image sizes.
+        ValueError: if the space, the kind or the selection is unknown, or the space needs the image sizes.
 
     >>> parse_boxes(["<answer>[10, 20, 30, 40]</answer>", "none"], space="qwen3-vl", width=500, height=800)
     tensor([[ 5., 16., 15., 32.],
@@ -179,7 +177,81 @@ def parse_boxes(
     """
     if select not in ("first", "last", "only"):
         raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
-    missing = (torch.nan,) * 4
-    rows = [select_box(parse_answer(text), select) or missing for text in completions]
-    boxes = torch.tensor(rows, dtype=torch.float64).view(-1, 4)
-    return to_pixels(boxes, space_named(space), width, height).float()
+    numbers = _numbers_of(kind)
+    missing = (torch.nan,) * numbers
+    rows = []
+    for text in completions:
+        boxes = _read(text, kind)
+        usable = len(boxes) == 1 or (boxes and select != "only")
+        rows.append(boxes[-1 if select == "last" else 0] if usable else missing)
+    return _in_pixels(torch.tensor(rows, dtype=torch.float64).view(-1, numbers), space, width, height)
+
+
+def parse_box_sets(
+    completions: Sequence[str],
+    *,
+    kind: BoxKind = "horizontal",
+    space: str | Space = "pixel",
+    width: Sizes = None,
+    height: Sizes = None,
+) -> list[Tensor]:
+    """All boxes of each completion, in pixels of the original image.
+
+    Horizontal boxes are read from answers of four numbers. Oriented ones are read from five (GeoChat, EarthDial: the
+    corners x1, y1, x2, y2 of the box before it is turned, and degrees from +x towards +y), from eight (four corners in
+    order), and from four as boxes that are not turned.
+
+    Args and errors as in `parse_boxes`.
+
+    Returns:
+        N tensors `(n, 4)` or `(n, 5)`, float32; n is 0 where there was no box to read.
+
+    >>> parse_box_sets(["{<0><0><40><20>|<90>}", "none"], kind="oriented", space="norm100", width=100, height=100)
+    [tensor([[20.0000, 10.0000, 40.0000, 20.0000,  1.5708]]), tensor([], size=(0, 5))]
+    """
+    numbers, sets = _numbers_of(kind), [_read(text, kind) for text in completions]
+    counts = [len(boxes) for boxes in sets]
+    sizes = [_repeated(side, counts) for side in (width, height)]
+    flat = torch.tensor([box for boxes in sets for box in boxes], dtype=torch.float64).view(-1, numbers)
+    return list(torch.split(_in_pixels(flat, space, *sizes), counts)) if counts else []
+
+
+def _numbers_of(kind: BoxKind) -> int:
+    if kind not in ("horizontal", "oriented"):
+        raise ValueError(f"kind must be 'horizontal' or 'oriented', got {kind!r}.")
+    return 4 if kind == "horizontal" else 5
+
+
+def _read(text: str, kind: BoxKind) -> tuple[tuple[float, ...], ...]:
+    """The boxes of a completion as corners, for oriented ones of the box before it is turned, and degrees."""
+    answer = parse_answer(text)
+    if kind == "horizontal":
+        return answer.boxes if answer.kind == "horizontal" else ()
+    if answer.kind == "horizontal":
+        return tuple((*box, 0.0) for box in answer.boxes)
+    if answer.kind == "quad":
+        quads = torch.tensor(answer.boxes, dtype=torch.float64).view(-1, 4, 2)
+        return tuple(
+            (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, degrees(a))
+            for cx, cy, w, h, a in from_corners(quads).tolist()
+        )
+    return answer.boxes if answer.kind == "oriented" else ()
+
+
+def _in_pixels(boxes: Tensor, space: str | Space, width: Sizes, height: Sizes) -> Tensor:
+    corners = to_pixels(boxes[:, :4], space_named(space), width, height)
+    if boxes.shape[1] == 4:
+        return corners.float()
+    low, high, angle = corners[:, :2], corners[:, 2:], boxes[:, 4:].deg2rad()
+    return torch.cat([(low + high) / 2, high - low, angle], 1).float()
+
+
+def _repeated(side: Sizes, counts: Sequence[int]) -> Sizes:
+    """Image sizes, one for each of the boxes of all images."""
+    if side is None or isinstance(side, int | float) or (isinstance(side, Tensor) and side.dim() == 0):
+        return side
+    if len(side) != len(counts):
+        raise ValueError(
+            f"width and height must be one number, or one for each of {len(counts)} images, got {len(side)}."
+        )
+    return [value for value, count in zip(side, counts, strict=True) for _ in range(count)]

@@ -9,13 +9,15 @@ Importing this package does not import TRL; asking for the trainer does.
 
 from typing import TYPE_CHECKING, Any
 
-from .rewards import BoxReward, TextReward, as_reward_func, completion_text, format_reward, positional_reward
+from .columns import completion_text
+from .rewards import BoxReward, SetReward, TextReward, as_reward_func, format_reward, positional_reward
 
 if TYPE_CHECKING:
     from .trainer import SpatialConsistencyGRPOTrainer, SpatialConsistencyMixin, attach_spatial_consistency
 
 __all__ = [
     "BoxReward",
+    "SetReward",
     "SpatialConsistencyGRPOTrainer",
     "SpatialConsistencyMixin",
     "TextReward",

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Any
 
 import torch
@@ -10,10 +9,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 import rsreward
-from rsreward import Space, gaussian_proximity, iou, parse_boxes, space_named
-from rsreward.answers import Select
+from rsreward import Space, gaussian_proximity, iou, oriented_iou, parse_box_sets, parse_boxes, set_reward, space_named
+from rsreward.answers import BoxKind, Select
 
-Column = Sequence[Any] | None
+from .columns import Column, completion_text, target_boxes, target_sets
+
 Log = Callable[[str, Any], None] | None
 
 
@@ -22,23 +22,27 @@ def as_reward_func(
     *,
     space: str | Space = "pixel",
     select: Select = "first",
+    kind: BoxKind = "horizontal",
     name: str | None = None,
     **options: Any,
-) -> "BoxReward | TextReward":
+) -> "BoxReward | SetReward | TextReward":
     """A core reward as a reward function for TRL's trainers.
 
     Args:
-        reward: a function of `(pred, target)` boxes such as `rsreward.positional_reward` or `rsreward.iou`, or one
-            of `(completions)` such as `rsreward.format_reward`.
-        space: the coordinate space the model answers in, such as "qwen2.5-vl"; only for box rewards.
-        select: which box of an answer with several; only for box rewards.
+        reward: a function of `(pred, target)` boxes such as `rsreward.positional_reward` or `rsreward.iou`, one of
+            `(preds, targets)` sets of boxes such as `rsreward.set_reward`, or one of `(completions)` such as
+            `rsreward.format_reward`.
+        space: the coordinate space the model answers in, such as "qwen2.5-vl"; only for rewards of boxes.
+        select: which box of an answer with several; only for rewards of one box.
+        kind: "horizontal" or "oriented"; only for rewards of boxes.
         name: what it is logged as; the function's own name if not given.
         **options: passed on to the reward, such as `alpha` and `beta`.
 
     Returns:
-        A picklable callable with a `__name__`. A box reward reads the dataset's columns `target` (pixels of the
-        original image; None where a row has no box: its reward is None, which TRL leaves out) and, where the space
-        needs them, `width` and `height`. It logs its IoU, its proximity and its parse rate.
+        A picklable callable with a `__name__`. A reward of boxes reads the dataset's columns `target` (pixels of the
+        original image: a box, for a reward of sets a list of boxes; None where a row has none: its reward is None,
+        which TRL leaves out) and, where the space needs them, `width` and `height`. It logs its IoU, its parse rate
+        and, for the positional reward, its proximity.
 
     Raises:
         ValueError: if the reward takes neither boxes nor completions, or the space or an option is wrong.
@@ -52,15 +56,19 @@ def as_reward_func(
     space = space_named(space)
     parameters = list(inspect.signature(reward).parameters)
     name = name or str(getattr(reward, "__name__", type(reward).__name__))
+    # Wrong options are refused now, not after the first rollouts.
+    example = parse_boxes(["[1, 2, 3, 4]"], select=select, kind=kind)
     if parameters[:2] == ["pred", "target"]:
-        parse_boxes([], select=select)
-        reward(torch.zeros(1, 4), torch.zeros(1, 4), **options)  # wrong options are refused now, not after a rollout
-        return BoxReward(reward, space, select, name, options)
+        reward(example, example, **options)
+        return BoxReward(reward, space, select, kind, name, options)
+    if parameters[:2] == ["preds", "targets"]:
+        reward([example], [example], **options)
+        return SetReward(reward, space, select, kind, name, options)
     if parameters[:1] == ["completions"]:
         reward([""], **options)
         return TextReward(reward, name, options)
     raise ValueError(
-        f"as_reward_func needs a function of (pred, target) or of (completions), and {name} takes "
+        f"as_reward_func needs a function of (pred, target), of (preds, targets) or of (completions), and {name} takes "
         f"({', '.join(parameters)})."
     )
 
@@ -80,9 +88,16 @@ class BoxReward:
     """A reward of the predicted box against the true one."""
 
     def __init__(
-        self, reward: Callable[..., Tensor], space: Space, select: Select, name: str, options: dict[str, Any]
+        self,
+        reward: Callable[..., Tensor],
+        space: Space,
+        select: Select,
+        kind: BoxKind,
+        name: str,
+        options: dict[str, Any],
     ) -> None:
-        self.reward, self.space, self.select, self.__name__, self.options = reward, space, select, name, options
+        self.reward, self.space, self.select, self.kind = reward, space, select, kind
+        self.__name__, self.options = name, options
 
     def __call__(
         self,
@@ -96,91 +111,83 @@ class BoxReward:
         **columns: Any,
     ) -> list[float | None]:
         pred, truth = self.boxes(completions, target=target, width=width, height=height)
+        known = torch.tensor([box is not None for box in target or ()])
         scores = self.reward(pred, truth, **self.options)
-        known = truth.isfinite().all(-1)
         if log_metric is not None and (known.any() or dist.is_initialized()):
             # TRL before 1.14 hangs unless every process logs the same names: one without targets logs NaN then.
-            for part, value in self.parts(pred[known], truth[known]).items():
-                log_metric(f"{self.__name__}/{part}", value.mean().item())
+            for part, value in self.parts(pred, truth).items():
+                log_metric(f"{self.__name__}/{part}", value[known].mean().item())
         if log_extra is not None:
-            found = pred.isfinite().all(-1).tolist()
-            rounded = [[round(v, 1) for v in row] if ok else None for row, ok in zip(pred.tolist(), found, strict=True)]
-            log_extra(f"{self.__name__}/box", rounded)
+            log_extra(f"{self.__name__}/box", [_rounded(box) for box in pred])
         return [score if ok else None for score, ok in zip(scores.tolist(), known.tolist(), strict=True)]
 
     def boxes(
         self, completions: Sequence[Any], *, target: Column, width: Column = None, height: Column = None
-    ) -> tuple[Tensor, Tensor]:
-        """Predicted and true boxes, `(N, 4)` each, in pixels; rows of NaN where there is none."""
+    ) -> tuple[Any, Any]:
+        """Predicted and true boxes in pixels, `(N, 4)` or `(N, 5)` each; rows of NaN where there is none."""
+        truth = target_boxes(target, self.kind, self.__name__)
+        self.check_sizes(target, width, height)
         texts = [completion_text(c) for c in completions]
-        truth = _targets(target, len(texts), self.__name__)
-        if self.space.needs_size and (width is None or height is None):
+        sizes = {"width": width, "height": height}
+        return parse_boxes(texts, select=self.select, kind=self.kind, space=self.space, **sizes), truth
+
+    def check_sizes(self, target: Column, width: Column, height: Column) -> None:
+        """Refuse rows with a target whose image has no size, where the space needs one."""
+        if not self.space.needs_size:
+            return
+        if width is None or height is None:
             raise ValueError(
                 f"{self.__name__} reads answers in the space {self.space.name!r} and needs the columns 'width' and "
                 f"'height' of the original images: add them to the dataset."
             )
-        if self.space.needs_size and width is not None and height is not None:
-            for row, sizes in enumerate(zip(target or (), width, height, strict=True)):
-                if sizes[0] is not None and None in sizes[1:]:
-                    raise ValueError(f"{self.__name__}: row {row} of this batch has a target but no width or height.")
-        return parse_boxes(texts, select=self.select, space=self.space, width=width, height=height), truth
+        for row, sizes in enumerate(zip(target or (), width, height, strict=True)):
+            if sizes[0] is not None and None in sizes[1:]:
+                raise ValueError(f"{self.__name__}: row {row} of this batch has a target but no width or height.")
 
     def ious(self, completions: Sequence[Any], **columns: Any) -> Tensor:
         """IoU of each completion, `(N,)`; NaN where the row has no target."""
-        pred, truth = self.boxes(completions, **columns)
-        return torch.where(truth.isfinite().all(-1), iou(pred, truth), torch.nan)
+        known = torch.tensor([box is not None for box in columns["target"]])
+        return torch.where(known, self.overlap(*self.boxes(completions, **columns)), torch.nan)
 
-    def parts(self, pred: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """What the reward is made of, for the logs."""
-        parts = {"iou": iou(pred, target), "parse_rate": pred.isfinite().all(-1).float()}
+    def overlap(self, pred: Any, truth: Any) -> Tensor:
+        """IoU of each row, `(N,)`."""
+        return iou(pred, truth) if self.kind == "horizontal" else oriented_iou(pred, truth)
+
+    def parts(self, pred: Any, truth: Any) -> dict[str, Tensor]:
+        """What the reward is made of, row by row, for the logs."""
+        parts = {"iou": self.overlap(pred, truth), "parse_rate": pred.isfinite().all(-1).float()}
         if self.reward is rsreward.positional_reward:
             shape = {"alpha": self.options.get("alpha", 2.5), "over": self.options.get("proximity", "center")}
-            parts["proximity"] = gaussian_proximity(pred, target, **shape)
+            parts["proximity"] = gaussian_proximity(pred, truth, **shape)
         return parts
 
 
-def completion_text(completion: Any) -> str:
-    """The text of a completion: a string, or a list of messages as TRL gives it for chats.
+class SetReward(BoxReward):
+    """A reward of all predicted boxes against all true ones. Its IoU is the mean over the boxes of the larger set."""
 
-    Reasoning that a response parser has put in a field of its own comes back in its `<think>` element.
+    def boxes(
+        self, completions: Sequence[Any], *, target: Column, width: Column = None, height: Column = None
+    ) -> tuple[Any, Any]:
+        """Predicted and true boxes in pixels, N tensors `(n, 4)` or `(n, 5)` each."""
+        sets = target_sets(target, self.kind, self.__name__)
+        self.check_sizes(target, width, height)
+        texts = [completion_text(c) for c in completions]
+        preds = parse_box_sets(texts, kind=self.kind, space=self.space, width=width, height=height)
+        return preds, [pred[:0] if truth is None else truth for pred, truth in zip(preds, sets, strict=True)]
 
-    >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "[1, 2, 3, 4]"}]}])
-    '[1, 2, 3, 4]'
-    """
-    if isinstance(completion, str):
-        return completion
-    text = ""
-    for message in completion:
-        thought = message.get("reasoning_content") or message.get("thinking")
-        content = message.get("content") or ""
-        if not isinstance(content, str):
-            content = "".join(part if isinstance(part, str) else part.get("text") or "" for part in content)
-        text += (f"<think>{thought}</think>" if thought else "") + content
-    return text
+    def overlap(self, pred: Any, truth: Any) -> Tensor:
+        return set_reward(pred, truth, beta=0.0)
+
+    def parts(self, pred: Any, truth: Any) -> dict[str, Tensor]:
+        counts = torch.tensor([float(len(boxes)) for boxes in pred])
+        return {"iou": self.overlap(pred, truth), "parse_rate": (counts > 0).float(), "boxes": counts}
 
 
-def _targets(column: Column, rows: int, name: str) -> Tensor:
-    """The target column as `(N, 4)`, rows of NaN for None."""
-    if column is None:
-        raise ValueError(
-            f"{name} needs the column 'target' with the true box [x1, y1, x2, y2] of each row: add it to the dataset."
-        )
-    boxes = []
-    for box in column:
-        if box is None:
-            boxes.append([torch.nan] * 4)
-            continue
-        try:
-            values = [] if isinstance(box, str) else [float(v) for v in box]
-        except (TypeError, ValueError):
-            values = []
-        if len(values) != 4 or not all(map(isfinite, values)) or values[2] < values[0] or values[3] < values[1]:
-            raise ValueError(
-                f"{name}: the column 'target' must hold finite boxes [x1, y1, x2, y2] with x1 <= x2 and y1 <= y2, "
-                f"or None, and row {len(boxes)} of this batch holds {box!r}."
-            )
-        boxes.append(values)
-    return torch.tensor(boxes, dtype=torch.float32).view(rows, 4)
+def _rounded(boxes: Tensor) -> list[Any] | None:
+    """A box or several for the completions table; None for a missing one."""
+    if not boxes.isfinite().all():
+        return None
+    return [[round(v, 1) for v in b] if isinstance(b, list) else round(b, 1) for b in boxes.tolist()]
 
 
 positional_reward = as_reward_func(rsreward.positional_reward)

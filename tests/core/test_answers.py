@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsreward import parse_answer, parse_boxes
+from rsreward import parse_answer, parse_box_sets, parse_boxes
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "answers_dev.jsonl"
 
@@ -126,3 +126,23 @@ def test_unknown_names_are_named():
         parse_boxes([], space="metres")
     with pytest.raises(ValueError, match="width and height"):
         parse_boxes(["[1, 2, 3, 4]"], space="qwen3-vl")
+
+
+def test_oriented_answers_of_five_eight_and_four_numbers():
+    texts = ["[[10, 20, 30, 30, 90]]", "[10, 20, 30, 20, 30, 30, 10, 30]", "[10, 20, 30, 30]", "(1, 2)"]
+    boxes = parse_boxes(texts, kind="oriented")
+    assert boxes[0].tolist() == pytest.approx([20, 25, 20, 10, torch.pi / 2])
+    assert boxes[1].tolist() == pytest.approx([20, 25, 20, 10, 0])
+    assert boxes[2].tolist() == pytest.approx([20, 25, 20, 10, 0])
+    assert boxes[3].isnan().all()
+
+
+def test_all_boxes_of_every_answer():
+    texts = ["[[0, 0, 500, 500], [0, 0, 250, 500]]", "none", "[0, 0, 1000, 1000]"]
+    sets = parse_box_sets(texts, space="qwen3-vl", width=[100, 50, 10], height=[100, 50, 20])
+    assert [boxes.tolist() for boxes in sets] == [[[0, 0, 50, 50], [0, 0, 25, 50]], [], [[0, 0, 10, 20]]]
+    assert parse_box_sets([]) == []
+    with pytest.raises(ValueError, match="3 images, got 1"):
+        parse_box_sets(texts, space="qwen3-vl", width=[1], height=[1])
+    with pytest.raises(ValueError, match="'round'"):
+        parse_boxes(texts, kind="round")

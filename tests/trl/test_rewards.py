@@ -123,3 +123,33 @@ def test_what_is_no_reward_is_named():
         as_reward_func(rsreward.area)
     with pytest.raises(ValueError, match="'metres'"):
         as_reward_func(rsreward.iou, space="metres")
+
+
+def test_oriented_boxes():
+    reward = as_reward_func(rsreward.positional_reward, kind="oriented", space="norm100")
+    columns = {"width": [200], "height": [200]}
+    score = reward(completions=["{<10><20><30><30>|<90>}"], target=[[40, 50, 20, 40, 0.0]], **columns)
+    assert score == [pytest.approx(1.1, abs=1e-5)]
+    with pytest.raises(ValueError, match="radians"):
+        reward(completions=["[1, 2, 3, 4, 5]"], target=[[40, 50, 20, -40, 0.0]], **columns)
+
+
+def test_several_boxes():
+    reward, metrics, columns = as_reward_func(rsreward.set_reward), {}, {}
+    texts = ["[[0, 0, 10, 10], [20, 0, 30, 10]]", "[0, 0, 10, 10]", "none", "none", "[0, 0, 10, 10]"]
+    both = [[20, 0, 30, 10], [0, 0, 10, 10]]
+    logs = {"log_metric": metrics.__setitem__, "log_extra": columns.__setitem__}
+    scores = reward(completions=texts, target=[both, both, both, [], None], **logs)
+    assert scores == [pytest.approx(1.1), pytest.approx(0.55), 0, 1, None]
+    assert metrics["set_reward/iou"] == pytest.approx((1 + 0.5 + 0 + 1) / 4)
+    assert metrics["set_reward/boxes"] == pytest.approx(3 / 4)
+    assert columns["set_reward/box"][:3] == [[[0, 0, 10, 10], [20, 0, 30, 10]], [[0, 0, 10, 10]], []]
+    with pytest.raises(ValueError, match=r"lists of.*row 0"):
+        reward(completions=texts[:1], target=[[0, 0, 10, 10]])
+
+
+def test_the_iou_of_sets_is_there_for_the_weight():
+    reward = as_reward_func(rsreward.set_reward)
+    ious = reward.ious(["[0, 0, 10, 10]", "none"], target=[[[0, 0, 10, 10], [20, 0, 30, 10]], None])
+    assert ious[0] == 0.5
+    assert ious[1].isnan()

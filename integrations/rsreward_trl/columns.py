@@ -1,0 +1,91 @@
+"""What TRL hands to reward functions, as the core takes it: texts of completions, boxes of the target column."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rsreward.answers import BoxKind
+
+Column = Sequence[Any] | None
+FORMS = {"horizontal": "[x1, y1, x2, y2] with x1 <= x2 and y1 <= y2", "oriented": "[cx, cy, w, h, angle in radians]"}
+
+
+def completion_text(completion: Any) -> str:
+    """The text of a completion: a string, or a list of messages as TRL gives it for chats.
+
+    Reasoning that a response parser has put in a field of its own comes back in its `<think>` element.
+
+    >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "[1, 2, 3, 4]"}]}])
+    '[1, 2, 3, 4]'
+    """
+    if isinstance(completion, str):
+        return completion
+    text = ""
+    for message in completion:
+        thought = message.get("reasoning_content") or message.get("thinking")
+        content = message.get("content") or ""
+        if not isinstance(content, str):
+            content = "".join(part if isinstance(part, str) else part.get("text") or "" for part in content)
+        text += (f"<think>{thought}</think>" if thought else "") + content
+    return text
+
+
+def target_boxes(column: Column, kind: BoxKind, name: str) -> Tensor:
+    """A column of one box a row as `(N, 4)` or `(N, 5)`, rows of NaN for None.
+
+    Raises:
+        ValueError: naming the reward, the column and the row that is wrong.
+    """
+    numbers = 4 if kind == "horizontal" else 5
+    rows = []
+    for row, box in enumerate(_present(column, name)):
+        values = [torch.nan] * numbers if box is None else _box(box, kind)
+        if not values:
+            raise ValueError(
+                f"{name}: the column 'target' must hold finite boxes {FORMS[kind]}, or None, "
+                f"and row {row} of this batch holds {box!r}."
+            )
+        rows.append(values)
+    return torch.tensor(rows, dtype=torch.float32).view(-1, numbers)
+
+
+def target_sets(column: Column, kind: BoxKind, name: str) -> list[Tensor | None]:
+    """A column of lists of boxes as tensors `(n, 4)` or `(n, 5)`; None stays None, an empty list is no object.
+
+    Raises:
+        ValueError: naming the reward, the column and the row that is wrong.
+    """
+    sets: list[Tensor | None] = []
+    for row, boxes in enumerate(_present(column, name)):
+        if boxes is None:
+            sets.append(None)
+            continue
+        values = [_box(box, kind) for box in boxes] if isinstance(boxes, Sequence) else [[]]
+        if not all(values):
+            raise ValueError(
+                f"{name}: the column 'target' must hold lists of finite boxes {FORMS[kind]}, or None, "
+                f"and row {row} of this batch holds {boxes!r}."
+            )
+        sets.append(torch.tensor(values, dtype=torch.float32).view(-1, 4 if kind == "horizontal" else 5))
+    return sets
+
+
+def _present(column: Column, name: str) -> Sequence[Any]:
+    if column is None:
+        raise ValueError(f"{name} needs the column 'target' with the true box of each row: add it to the dataset.")
+    return column
+
+
+def _box(box: Any, kind: BoxKind) -> list[float]:
+    """The numbers of a box; empty if it is none of this kind."""
+    try:
+        values = [] if isinstance(box, str) else [float(v) for v in box]
+    except (TypeError, ValueError):
+        return []
+    if len(values) != (4 if kind == "horizontal" else 5) or not all(map(isfinite, values)):
+        return []
+    sides = (values[2] - values[0], values[3] - values[1]) if kind == "horizontal" else values[2:4]
+    return values if min(sides) >= 0 else []
