@@ -111,11 +111,18 @@ def set_metrics(
             counts[f"hits@{k}"] += hit[i, j].sum().item()
     n_pred, n_true = counts["predictions"], counts["targets"]
     for k in thresholds:
-        hits = counts[f"hits@{k}"]
-        counts[f"precision@{k}"] = hits / n_pred if n_pred else 1.0
-        counts[f"recall@{k}"] = hits / n_true if n_true else 1.0
-        counts[f"f1@{k}"] = 2 * hits / (n_pred + n_true) if n_pred + n_true else 1.0
+        ratios = precision_recall_f1(counts[f"hits@{k}"], n_pred, n_true)
+        counts |= {f"{name}@{k}": value for name, value in ratios.items()}
     return counts
+
+
+def precision_recall_f1(hits: float, predictions: float, targets: float) -> dict[str, float]:
+    """Precision, recall and F1 from counts; 1 where there is no denominator, for there was nothing to miss."""
+    return {
+        "precision": hits / predictions if predictions else 1.0,
+        "recall": hits / targets if targets else 1.0,
+        "f1": 2 * hits / (predictions + targets) if predictions + targets else 1.0,
+    }
 
 
 def _rows(preds: Sequence[Tensor], targets: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from .boxes import iou
+from .oriented import oriented_iou
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ def grounding_metrics(pred: Tensor, target: Tensor, *, convention: str = "plain"
         Acc@k = mean(IoU >= k)    (> k under "dior_rsvg"),        mIoU = mean(IoU)
 
     Args:
-        pred: `(N, 4)`, rows of NaN where there is no prediction.
-        target: `(N, 4)`.
+        pred: `(N, 4)` or `(N, 5)`, rows of NaN where there is no prediction.
+        target: of the same kind.
         convention: a key of `CONVENTIONS`.
 
     Returns:
@@ -67,8 +68,9 @@ def grounding_metrics(pred: Tensor, target: Tensor, *, convention: str = "plain"
 
 
 def counted_iou(pred: Tensor, target: Tensor) -> Tensor:
-    """IoU in float64 to nine decimals, so that one of just 7/10 is neither above nor below 0.7."""
-    return iou(pred.double(), target.double()).round(decimals=9)
+    """IoU in float64 to nine decimals, so that one of just 7/10 is neither above nor below 0.7. `(..., 4)` or 5."""
+    overlap = oriented_iou if target.shape[-1:] == (5,) else iou
+    return overlap(pred.double(), target.double()).round(decimals=9)
 
 
 def is_readable(pred: Tensor) -> Tensor:

@@ -78,9 +78,7 @@ def _oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
     pw, ph, tw, th = planes[[2, 3, 7, 8]]
     counts = (pw > 0) & (ph > 0) & (tw > 0) & (th > 0) & planes.sum(0).isfinite()
     planes = planes.masked_fill(~counts, 1)
-    centre, u, v = unit_frame(planes[:5], planes[5:])
-    x, y = torch.stack([centre - (u + v), centre + (u - v), centre + (u + v), centre - (u - v)], 1)
-    overlap = _area_in_unit_square(x, y) / 4
+    overlap = _area_in_unit_square(*unit_frame(planes[:5], planes[5:])) / 4
     ratio = (planes[2] / planes[7]) * (planes[3] / planes[8])
     overlap = torch.minimum(overlap.clamp(0, 1), ratio)
     iou: Tensor = torch.nan_to_num(overlap / (ratio + 1 - overlap), nan=0.0) * counts
@@ -104,25 +102,31 @@ def unit_frame(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return centre, torch.stack([c * pw * tw, s * pw * th]), torch.stack([-s * ph * tw, c * ph * th])
 
 
-def _area_in_unit_square(x: Tensor, y: Tensor) -> Tensor:
-    """Area of a polygon's intersection with [-1, 1]^2, from its corners in order, `(K, N)` each -> `(N,)`.
+def _area_in_unit_square(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Area of the intersection of the parallelogram centre +- u +- v with [-1, 1]^2; vectors `(2, N)` -> `(N,)`.
 
-    Minus the sum over its directed edges of the integral of clamp(y(x), -1, 1) dx with x clipped to [-1, 1]. Where y
-    crosses a bound inside the clipped edge the integrand has a kink: three trapezoids between the two kinks are exact.
+    Minus the sum over its directed edges of the integral of clamp(y(x), -1, 1) dx with x clipped to [-1, 1]. Along the
+    clipped edge y runs from y0 to y3 and crosses the bounds at the shares `first` and `second`, where it is y1 and y2:
+    three trapezoids are exact. Their doubled sum is
+        first (y0 + y1) + (second - first) (y1 + y2) + (1 - second) (y2 + y3)
+        = y2 + y3 + first (y0 - y2) + second (y1 - y3).
     """
-    dx, dy = x.roll(-1, 0) - x, y.roll(-1, 0) - y
-    slope = dy / dx.masked_fill(dx == 0, 1)
-    start = x.clamp(-1, 1)
-    end = start.roll(-1, 0)
-    y0, y3 = torch.addcmul(y, slope, start - x), torch.addcmul(y, slope, end - x)
+    ends = torch.stack([centre - (u + v), centre + (u - v), centre + (u + v), centre - (u - v), centre - (u + v)], 1)
+    x, y = ends
+    sides = torch.stack([u, v], 1)
+    slope = (sides[1] / sides[0].masked_fill(sides[0] == 0, 1)).repeat(2, 1)
+    clipped = x.clamp(-1, 1)
+    start, end = clipped[:-1], clipped[1:]
+    y0, y3 = torch.addcmul(y[:-1], slope, start - x[:-1]), torch.addcmul(y[:-1], slope, end - x[:-1])
     rise = y3 - y0
-    inverse = rise.masked_fill(rise.abs() < 1e-30, 1).reciprocal()
-    below, above = ((-1 - y0) * inverse).clamp(0, 1), ((1 - y0) * inverse).clamp(0, 1)
-    first, second = torch.minimum(below, above), torch.maximum(below, above)
+    steps = rise.abs()
+    steps = steps.masked_fill(steps < 1e-30, 1).reciprocal()  # shares of the edge for y to rise by 1
+    middle = torch.copysign(steps, rise).mul(-y0)
+    first, second = (middle - steps).clamp(0, 1), (middle + steps).clamp(0, 1)
     y1, y2 = torch.addcmul(y0, rise, first).clamp(-1, 1), torch.addcmul(y0, rise, second).clamp(-1, 1)
     y0, y3 = y0.clamp(-1, 1), y3.clamp(-1, 1)
-    doubled = (y0 + y1) * first + (y1 + y2) * (second - first) + (y2 + y3) * (1 - second)
-    return ((start - end) * doubled).sum(0).abs() / 2
+    doubled = torch.addcmul(torch.addcmul(y2 + y3, first, y0 - y2), second, y1 - y3)
+    return torch.mul(start - end, doubled).sum(0).abs() / 2
 
 
 def corners(boxes: Tensor) -> Tensor:

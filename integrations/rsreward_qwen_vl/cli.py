@@ -9,6 +9,7 @@ from .errors import InputError
 
 try:
     import typer
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.table import Table
@@ -20,6 +21,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
 )
 console = Console()
+if not console.is_terminal:
+    console = Console(width=140)
 METRICS = ("acc@0.5", "acc@0.7", "miou", "parse_rate")
 
 
@@ -32,6 +35,9 @@ def rsreward() -> None:
 def score(
     file: Annotated[Path, typer.Argument(help="One JSON object a line: completion, target, and width and height.")],
     space: Annotated[str, typer.Option(help="The coordinate space of the completions.")] = "pixel",
+    kind: Annotated[
+        str, typer.Option(help="'horizontal' or 'oriented'; targets may be lists of boxes.")
+    ] = "horizontal",
     by: Annotated[str | None, typer.Option(help="A field to group the rows by.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write box, IoU and rewards of each row to this JSONL file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
@@ -42,7 +48,7 @@ def score(
     """
     from .score import score_file
 
-    result = score_file(file, space=space, by=by, out=out)
+    result = score_file(file, space=space, kind=kind, by=by, out=out)  # type: ignore[arg-type]
     if result["rows_without_size"]:
         print(
             f"rsreward: {result['rows_without_size']} of {result['rows']} rows have no width and height: "
@@ -52,11 +58,11 @@ def score(
     if as_json:
         print(json.dumps(result))
         return
-    columns = ("rows", *METRICS, "positional_reward", "format_reward")
-    table = Table(title=_plain(f"{file.name}, space {space}"))
-    table.add_column(_plain(by or ""))
+    columns = list(next(iter(result["groups"].values())))
+    table = Table(title=_plain(f"{file.name}, space {space}"), box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column(_plain(by or ""), overflow="fold")
     for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
+        table.add_column(column.replace("_", " "), justify="right", min_width=5)
     for name, values in result["groups"].items():
         table.add_row(_plain(name), str(values["rows"]), *(f"{values[c]:.3f}" for c in columns[1:]))
     console.print(table)

@@ -12,7 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsreward import Space, format_reward, parse_boxes, positional_reward, space_named
+from rsreward import (
+    Space,
+    format_reward,
+    parse_box_sets,
+    parse_boxes,
+    positional_reward,
+    set_metrics,
+    set_reward,
+    space_named,
+)
+from rsreward.answers import BoxKind
+from rsreward.matching import precision_recall_f1
 from rsreward.metrics import CONVENTIONS, counted_iou, is_readable
 
 from .errors import InputError
@@ -34,11 +45,24 @@ class Totals:
             self.sums[name] = self.sums.get(name, 0.0) + value
 
     def means(self) -> dict[str, float]:
-        return {"rows": self.rows} | {name: value / self.rows for name, value in self.sums.items()}
+        """Means over the rows; for sets of boxes precision, recall and F1 over all their boxes."""
+        sums = dict(self.sums)
+        metrics: dict[str, float] = {"rows": self.rows}
+        if "targets" in sums:
+            predictions, targets = sums.pop("predictions"), sums.pop("targets")
+            for k in PLAIN.thresholds:
+                ratios = precision_recall_f1(sums.pop(f"hits@{k}"), predictions, targets)
+                metrics |= {f"{name}@{k}": value for name, value in ratios.items()}
+        return metrics | {name: value / self.rows for name, value in sums.items()}
 
 
 def score_file(
-    file: Path, *, space: str | Space = "pixel", by: str | None = None, out: Path | None = None
+    file: Path,
+    *,
+    space: str | Space = "pixel",
+    kind: BoxKind = "horizontal",
+    by: str | None = None,
+    out: Path | None = None,
 ) -> dict[str, Any]:
     """Score every line of a JSONL file.
 
@@ -47,12 +71,15 @@ def score_file(
             space to convert from, `width` and `height`.
         space: the coordinate space of the completions. Rows without a size can only be in pixels: under
             "qwen2.5-vl" they are taken for images that were not resized, and counted; any other space refuses them.
+        kind: "horizontal" targets are `[x1, y1, x2, y2]`, "oriented" ones `[cx, cy, w, h, angle]` in radians. Where the
+            first row's target is a list of boxes all are, and the completions are scored as sets.
         by: a field to group by.
         out: where to write one line a row with its box, its rewards and its IoU; it appears when all is done.
 
     Returns:
         `rows`, `rows_without_size` and `groups`: for each value of `by` (or "all") the rows, `acc@0.5`, `acc@0.7`,
-        `miou`, `parse_rate`, `positional_reward` and `format_reward`.
+        `miou`, `parse_rate`, `positional_reward` and `format_reward`; for sets `precision@k`, `recall@k`, `f1@k`,
+        `parse_rate`, `set_reward` and `format_reward`.
 
     Raises:
         InputError: naming the file, the line and the field that is wrong.
@@ -61,15 +88,17 @@ def score_file(
         space = space_named(space)
     except ValueError as error:
         raise InputError(str(error)) from None
+    if kind not in ("horizontal", "oriented"):
+        raise InputError(f"--kind must be horizontal or oriented, got {kind!r}.")
     groups: dict[str, Totals] = {}
     unsized = 0
     with ExitStack() as stack:
         if out:
             sink = stack.enter_context(_part_of(out, file))
             stack.callback(Path(sink.name).unlink, missing_ok=True)
-        for chunk in _chunks(_rows(file, space, by), CHUNK):
+        for chunk in _chunks(_rows(file, space, kind, by), CHUNK):
             unsized += sum(row["width"] is None for row in chunk)
-            for row, values in zip(chunk, _score(chunk, space), strict=True):
+            for row, values in zip(chunk, _score(chunk, space, kind, chunk[0]["several"]), strict=True):
                 box = values.pop("box")
                 groups.setdefault(str(row["group"]), Totals()).add(_summed(values))
                 if out:
@@ -98,21 +127,24 @@ def _part_of(out: Path, file: Path) -> Any:
         raise InputError(f"cannot write to {out}: {error.strerror}.") from None
 
 
-def _rows(file: Path, space: Space, by: str | None) -> Iterator[dict[str, Any]]:
+def _rows(file: Path, space: Space, kind: BoxKind, by: str | None) -> Iterator[dict[str, Any]]:
     try:
         stream = file.open(encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}.") from None
+    several: bool | None = None
     with stream:
         try:
             for number, line in enumerate(stream, 1):
                 if line.strip():
-                    yield _row(line, f"{file}, line {number}", space, by) | {"line": number}
+                    row = _row(line, f"{file}, line {number}", space, kind, by, several)
+                    several = row["several"]
+                    yield row | {"line": number}
         except UnicodeDecodeError:
             raise InputError(f"{file} is not UTF-8 text: give a file of one JSON object a line.") from None
 
 
-def _row(line: str, where: str, space: Space, by: str | None) -> dict[str, Any]:
+def _row(line: str, where: str, space: Space, kind: BoxKind, by: str | None, several: bool | None) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -124,6 +156,8 @@ def _row(line: str, where: str, space: Space, by: str | None) -> dict[str, Any]:
             raise InputError(f"{where} has no field {name!r}; it has {', '.join(map(repr, row))}.")
     if not isinstance(row["completion"], str):
         raise InputError(f"{where}: 'completion' must be a text, not {type(row['completion']).__name__}.")
+    if several is None:
+        several = _is_set(row["target"])
     width, height = (_size(row.get(side), side, where) for side in ("width", "height"))
     if space.scale is not None and (width is None or height is None):
         raise InputError(f"{where} has no 'width' and 'height', which the space {space.name!r} needs.")
@@ -133,7 +167,8 @@ def _row(line: str, where: str, space: Space, by: str | None) -> dict[str, Any]:
         )
     return {
         "completion": row["completion"],
-        "target": _target(row["target"], where),
+        "target": _targets(row["target"], where, kind, several),
+        "several": several,
         "width": width if height is not None else None,
         "height": height,
         "group": row[by] if by else "all",
@@ -150,11 +185,26 @@ def _size(value: Any, side: str, where: str) -> float | None:
     return value  # type: ignore[no-any-return]
 
 
-def _target(box: Any, where: str) -> list[float]:
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_number, box)):
-        raise InputError(f"{where}: 'target' must be four finite numbers [x1, y1, x2, y2], got {box!r}.")
-    if box[2] < box[0] or box[3] < box[1]:
+def _targets(value: Any, where: str, kind: BoxKind, several: bool) -> list[list[float]]:
+    """The true boxes of a row: one, or all of them where targets are lists of boxes."""
+    if not isinstance(value, list) or several != _is_set(value):
+        form = "a list of boxes" if several else "one box"
+        raise InputError(f"{where}: 'target' must be {form}, as in the first row, got {value!r}.")
+    return [_box(box, where, kind) for box in value] if several else [_box(value, where, kind)]
+
+
+def _is_set(target: Any) -> bool:
+    return isinstance(target, list) and all(isinstance(box, list) for box in target)
+
+
+def _box(box: list[Any], where: str, kind: BoxKind) -> list[float]:
+    form, count = ("[x1, y1, x2, y2]", "four") if kind == "horizontal" else ("[cx, cy, w, h, angle]", "five")
+    if len(box) != (4 if kind == "horizontal" else 5) or not all(map(_number, box)):
+        raise InputError(f"{where}: 'target' must be {count} finite numbers {form}, got {box!r}.")
+    if kind == "horizontal" and (box[2] < box[0] or box[3] < box[1]):
         raise InputError(f"{where}: 'target' must have x1 <= x2 and y1 <= y2, got {box!r}.")
+    if kind == "oriented" and min(box[2:4]) < 0:
+        raise InputError(f"{where}: 'target' must have no negative side, got {box!r}.")
     return box
 
 
@@ -169,15 +219,21 @@ def _chunks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str
         yield chunk
 
 
-def _score(rows: list[dict[str, Any]], space: Space) -> list[dict[str, Any]]:
+def _score(rows: list[dict[str, Any]], space: Space, kind: BoxKind, several: bool) -> list[dict[str, Any]]:
     """Box, IoU and rewards of each row."""
     texts = [row["completion"] for row in rows]
-    pred = parse_boxes(texts)
+    preds = parse_box_sets(texts, kind=kind) if several else list(parse_boxes(texts, kind=kind))
     sized = [i for i, row in enumerate(rows) if row["width"] is not None]
     if space.needs_size and sized:
         width, height = ([rows[i][side] for i in sized] for side in ("width", "height"))
-        pred[sized] = parse_boxes([texts[i] for i in sized], space=space, width=width, height=height)
-    target = torch.tensor([row["target"] for row in rows], dtype=torch.float32)
+        read = parse_box_sets if several else parse_boxes
+        boxes = read([texts[i] for i in sized], kind=kind, space=space, width=width, height=height)
+        for i, box in zip(sized, boxes, strict=True):
+            preds[i] = box
+    targets = [torch.tensor(row["target"], dtype=torch.float32).view(-1, preds[0].shape[-1]) for row in rows]
+    if several:
+        return _score_sets(texts, preds, targets)
+    pred, target = torch.stack(preds), torch.cat(targets)
     overlaps = counted_iou(pred, target)
     columns: dict[str, Tensor] = {
         "iou": overlaps,
@@ -194,11 +250,20 @@ def _score(rows: list[dict[str, Any]], space: Space) -> list[dict[str, Any]]:
     return scored
 
 
+def _score_sets(texts: list[str], preds: list[Tensor], targets: list[Tensor]) -> list[dict[str, Any]]:
+    rewards, forms = set_reward(preds, targets).tolist(), format_reward(texts, require_box=False).tolist()
+    scored = []
+    for pred, target, reward, form in zip(preds, targets, rewards, forms, strict=True):
+        counts = set_metrics([pred], [target], thresholds=PLAIN.thresholds)
+        hits = {name: value for name, value in counts.items() if name.startswith("hits") or "@" not in name}
+        values = {"set_reward": reward, "format_reward": form, "parsed": len(pred) > 0}
+        scored.append({"box": pred.tolist(), **values, **hits})
+    return scored
+
+
 def _summed(values: dict[str, Any]) -> dict[str, float]:
-    return {
-        **{f"acc@{k}": float(values[f"acc@{k}"]) for k in PLAIN.thresholds},
-        "miou": values["iou"],
-        "parse_rate": float(values["parsed"]),
-        "positional_reward": values["positional_reward"],
-        "format_reward": values["format_reward"],
-    }
+    """What a row adds to the sums of its group."""
+    order = [f"acc@{k}" for k in PLAIN.thresholds] + ["iou", "parsed"]
+    names = [name for name in order if name in values] + [name for name in values if name not in order]
+    renamed = {"iou": "miou", "parsed": "parse_rate"}
+    return {renamed.get(name, name): float(values[name]) for name in names}

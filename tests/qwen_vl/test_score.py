@@ -72,7 +72,34 @@ def test_rows_are_converted_with_their_own_size(tmp_path):
     assert result["groups"]["all"]["miou"] == 1
 
 
+def test_oriented_targets(tmp_path):
+    row = {"completion": "<answer>[[10, 20, 30, 30, 90]]</answer>", "target": [20, 25, 10, 20, 0.0]}
+    result = score(written(tmp_path, row), "--kind", "oriented", "--json")
+    assert json.loads(result.stdout)["groups"]["all"]["miou"] == pytest.approx(1, abs=1e-6)
+
+
+def test_targets_that_are_lists_of_boxes(tmp_path):
+    a, b = [0, 0, 10, 10], [20, 0, 30, 10]
+    rows = [
+        {"completion": f"<answer>{[b, a]}</answer>", "target": [a, b]},
+        {"completion": f"<answer>{a}</answer>", "target": [a, b]},
+        {"completion": "none", "target": []},
+        {"completion": f"<answer>{[a, a]}, {b}</answer>", "target": [a]},
+    ]
+    out = tmp_path / "scored.jsonl"
+    group = json.loads(score(written(tmp_path, *rows), "--json", "--out", out).stdout)["groups"]["all"]
+    assert group["set_reward"] == pytest.approx((1.1 + 0.55 + 1 + 0.55) / 4)
+    assert group["precision@0.5"] == pytest.approx(4 / 5)
+    assert group["recall@0.5"] == pytest.approx(4 / 5)
+    assert [json.loads(line)["hits@0.5"] for line in out.read_text().splitlines()] == [2, 1, 0, 1]
+    assert "f1@0.7" in score(written(tmp_path, *rows)).stdout
+
+
 BAD = {
+    "one box among lists": ([GOOD | {"target": [[0, 0, 1, 1]]}, GOOD], [], "line 2: 'target' must be a list of boxes"),
+    "a list among boxes": ([GOOD, GOOD | {"target": []}], [], "line 2: 'target' must be one box"),
+    "unknown kind": ([GOOD], ["--kind", "round"], "--kind must be horizontal or oriented"),
+    "negative side": ([GOOD | {"target": [1, 2, -3, 4, 0]}], ["--kind", "oriented"], "no negative side"),
     "not JSON": ([GOOD, "{completion"], [], "line 2 is not JSON"),
     "not an object": (["[1]"], [], "line 1 is not a JSON object"),
     "missing column": ([{"completion": "a"}], [], "line 1 has no field 'target'"),
