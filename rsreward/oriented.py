@@ -75,9 +75,11 @@ def pairwise_oriented_iou(a: Tensor, b: Tensor) -> Tensor:
 def _oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
     """`(N, 5)` each -> `(N,)`, float64."""
     planes = torch.cat([pred, target], 1).T.contiguous().double()
-    pw, ph, tw, th = planes[[2, 3, 7, 8]]
-    counts = (pw > 0) & (ph > 0) & (tw > 0) & (th > 0) & planes.sum(0).isfinite()
-    planes = planes.masked_fill(~counts, 1)
+    counts = planes.sum(0).isfinite()
+    for side in (2, 3, 7, 8):
+        counts &= planes[side] > 0
+    if planes.requires_grad:  # without it a NaN in a row that does not count goes no further than its row
+        planes = planes.masked_fill(~counts, 1)
     overlap = _area_in_unit_square(*unit_frame(planes[:5], planes[5:])) / 4
     ratio = (planes[2] / planes[7]) * (planes[3] / planes[8])
     overlap = torch.minimum(overlap.clamp(0, 1), ratio)
@@ -119,8 +121,7 @@ def _area_in_unit_square(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
     start, end = clipped[:-1], clipped[1:]
     y0, y3 = torch.addcmul(y[:-1], slope, start - x[:-1]), torch.addcmul(y[:-1], slope, end - x[:-1])
     rise = y3 - y0
-    steps = rise.abs()
-    steps = steps.masked_fill(steps < 1e-30, 1).reciprocal()  # shares of the edge for y to rise by 1
+    steps = rise.abs().clamp(min=1e-30).reciprocal()  # shares of the edge for y to rise by 1
     middle = torch.copysign(steps, rise).mul(-y0)
     first, second = (middle - steps).clamp(0, 1), (middle + steps).clamp(0, 1)
     y1, y2 = torch.addcmul(y0, rise, first).clamp(-1, 1), torch.addcmul(y0, rise, second).clamp(-1, 1)
