@@ -74,7 +74,7 @@ def pairwise_oriented_iou(a: Tensor, b: Tensor) -> Tensor:
 
 def _oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
     """`(N, 5)` each -> `(N,)`, float64."""
-    planes = torch.cat([pred, target], 1).T.contiguous().double()
+    planes = torch.cat([pred.T.double(), target.T.double()])
     counts = planes.sum(0).isfinite()
     for side in (2, 3, 7, 8):
         counts &= planes[side] > 0
