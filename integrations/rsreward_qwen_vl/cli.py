@@ -80,7 +80,7 @@ def demo(
         bool, typer.Option("--quick", help="One minute: shows that it runs, learns next to nothing.")
     ] = False,
     preset: Annotated[str, typer.Option(help="'cpu', or 'gpu' for a larger model on harder scenes.")] = "cpu",
-    seed: Annotated[int, typer.Option(min=0, max=1000, help="Of scenes, weights and sampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=999, help="Of scenes, weights and sampling.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
 ) -> None:
     """A tiny Qwen3-VL learns to ground in synthetic aerial scenes: CoT-SFT, then GRPO.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel, ProcessorMixin, set_seed
+from transformers import AutoModelForImageTextToText, PreTrainedModel, ProcessorMixin, set_seed
 
 from .data import explained, scene_dataset, scene_row
 from .errors import InputError
@@ -95,13 +95,6 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
         }
         _write(out, run)
     return run
-
-
-def load_finished(out: Path, stage: str) -> tuple[PreTrainedModel, ProcessorMixin]:
-    """Model and processor as a stage of a run left them."""
-    model = _load(out / stage)
-    size = json.loads((out / "results.json").read_text())["settings"]["image_size"]
-    return model, build_processor(AutoTokenizer.from_pretrained(out / stage), "qwen3-vl", size)
 
 
 def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
