@@ -160,7 +160,7 @@ def _oriented_proximity(pred: Tensor, target: Tensor, sigmas: float, over: Proxi
         if over == "keypoints":
             points += [centre + a * u + b * v for a in (-1, 1) for b in (-1, 1)]
         kernel = torch.stack([torch.exp(-0.5 * p.clamp(-_FAR, _FAR).square().sum(0)) for p in points]).mean(0)
-    return (kernel * counts).to(dtype)
+    return (torch.nan_to_num(kernel, nan=0.0) * counts).to(dtype)
 
 
 def _over_parallelogram(centre: Tensor, u: Tensor, v: Tensor, nodes: int = 32) -> Tensor:
@@ -170,7 +170,7 @@ def _over_parallelogram(centre: Tensor, u: Tensor, v: Tensor, nodes: int = 32) -
     """
     swap = u.square().sum(0) < v.square().sum(0)
     u, v = torch.where(swap, v, u), torch.where(swap, u, v)
-    length = u.square().sum(0).sqrt().clamp(min=1e-300)
+    length = u.square().sum(0).clamp(min=1e-60).sqrt()
     along = torch.stack([u[0], u[1]]) / length
     across = torch.stack([-along[1], along[0]])
     a, a_t = (centre * along).sum(0), (v * along).sum(0)

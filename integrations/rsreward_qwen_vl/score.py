@@ -109,6 +109,7 @@ def score_file(
             raise InputError(f"{file} holds no rows.")
         if out:
             sink.close()
+            Path(sink.name).chmod(0o644)
             Path(sink.name).replace(out)
     return {
         "rows": sum(total.rows for total in groups.values()),

@@ -1,7 +1,6 @@
 """What TRL hands to reward functions, as the core takes it: texts of completions, boxes of the target column."""
 
-from collections.abc import Sequence
-from math import isfinite
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from rsreward.answers import BoxKind
 
 Column = Sequence[Any] | None
+LARGEST = 1e30  # of a coordinate, as for answers
 FORMS = {"horizontal": "[x1, y1, x2, y2] with x1 <= x2 and y1 <= y2", "oriented": "[cx, cy, w, h, angle in radians]"}
 
 
@@ -63,7 +63,7 @@ def target_sets(column: Column, kind: BoxKind, name: str) -> list[Tensor | None]
         if boxes is None:
             sets.append(None)
             continue
-        values = [_box(box, kind) for box in boxes] if isinstance(boxes, Sequence) else [[]]
+        values = [_box(box, kind) for box in boxes] if _is_list(boxes) else [[]]
         if not all(values):
             raise ValueError(
                 f"{name}: the column 'target' must hold lists of finite boxes {FORMS[kind]}, or None, "
@@ -71,6 +71,10 @@ def target_sets(column: Column, kind: BoxKind, name: str) -> list[Tensor | None]
             )
         sets.append(torch.tensor(values, dtype=torch.float32).view(-1, 4 if kind == "horizontal" else 5))
     return sets
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | dict)
 
 
 def _present(column: Column, name: str) -> Sequence[Any]:
@@ -83,9 +87,9 @@ def _box(box: Any, kind: BoxKind) -> list[float]:
     """The numbers of a box; empty if it is none of this kind."""
     try:
         values = [] if isinstance(box, str) else [float(v) for v in box]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return []
-    if len(values) != (4 if kind == "horizontal" else 5) or not all(map(isfinite, values)):
+    if len(values) != (4 if kind == "horizontal" else 5) or not all(abs(v) <= LARGEST for v in values):
         return []
     sides = (values[2] - values[0], values[3] - values[1]) if kind == "horizontal" else values[2:4]
     return values if min(sides) >= 0 else []

@@ -239,3 +239,15 @@ def test_wrong_shapes_and_names_are_named():
         convert_angles(torch.zeros(5), "radians", "dota")
     with pytest.raises(ValueError, match="4, 2"):
         quad_iou(torch.zeros(8), torch.zeros(8))
+
+
+def test_a_point_has_a_finite_gradient_and_opposite_ends_of_float64_score_0():
+    target = torch.tensor([0.0, 0.0, 1.0, 1.0, 0.2], dtype=torch.float64)
+    for form in FORMS:
+        point = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+        positional_reward(point, target, proximity=form).backward()
+        assert point.grad.isfinite().all()
+        far = torch.tensor([[1e308, 0.0, 1.0, 1.0, 0.0]], dtype=torch.float64)
+        assert (
+            positional_reward(far, torch.tensor([-1e308, 0.0, 1.0, 1.0, 0.0], dtype=torch.float64), proximity=form) == 0
+        )

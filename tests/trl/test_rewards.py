@@ -94,6 +94,8 @@ def test_the_text_of_a_completion(completion, text):
         ({"target": [[0, 0, 1, 1], [0, 0, float("nan"), 1]]}, "'target'.*row 1"),
         ({"target": [[5, 0, 1, 1]] * 2}, "'target'.*row 0"),
         ({"target": ["1234", "1234"]}, "'target'.*row 0"),
+        ({"target": [[0, 0, 1, 1e300], None]}, "'target'.*row 0"),
+        ({"target": [[0, 0, 1, 10**400], None]}, "'target'.*row 0"),
         ({"target": ["here", 3]}, "'target'.*row 0.*'here'"),
     ],
 )
