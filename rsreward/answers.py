@@ -8,7 +8,6 @@ read by their brackets and numbers, not as JSON: half of the JSON that models wr
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import degrees
 from typing import Literal
 
 import torch
@@ -177,14 +176,13 @@ def parse_boxes(
     """
     if select not in ("first", "last", "only"):
         raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
-    numbers = _numbers_of(kind)
-    missing = (torch.nan,) * numbers
-    rows = []
+    _check_kind(kind)
+    rows: list[tuple[float, ...]] = []
     for text in completions:
         boxes = _read(text, kind)
         usable = len(boxes) == 1 or (boxes and select != "only")
-        rows.append(boxes[-1 if select == "last" else 0] if usable else missing)
-    return _in_pixels(torch.tensor(rows, dtype=torch.float64).view(-1, numbers), space, width, height)
+        rows.append(boxes[-1 if select == "last" else 0] if usable else ())
+    return _in_pixels(rows, kind, space, width, height)
 
 
 def parse_box_sets(
@@ -209,41 +207,44 @@ def parse_box_sets(
     >>> parse_box_sets(["{<0><0><40><20>|<90>}", "none"], kind="oriented", space="norm100", width=100, height=100)
     [tensor([[20.0000, 10.0000, 40.0000, 20.0000,  1.5708]]), tensor([], size=(0, 5))]
     """
-    numbers, sets = _numbers_of(kind), [_read(text, kind) for text in completions]
+    _check_kind(kind)
+    sets = [_read(text, kind) for text in completions]
     counts = [len(boxes) for boxes in sets]
     sizes = [_repeated(side, counts) for side in (width, height)]
-    flat = torch.tensor([box for boxes in sets for box in boxes], dtype=torch.float64).view(-1, numbers)
-    return list(torch.split(_in_pixels(flat, space, *sizes), counts)) if counts else []
+    flat = _in_pixels([box for boxes in sets for box in boxes], kind, space, *sizes)
+    return list(torch.split(flat, counts)) if counts else []
 
 
-def _numbers_of(kind: BoxKind) -> int:
+def _check_kind(kind: BoxKind) -> None:
     if kind not in ("horizontal", "oriented"):
         raise ValueError(f"kind must be 'horizontal' or 'oriented', got {kind!r}.")
-    return 4 if kind == "horizontal" else 5
 
 
 def _read(text: str, kind: BoxKind) -> tuple[tuple[float, ...], ...]:
-    """The boxes of a completion as corners, for oriented ones of the box before it is turned, and degrees."""
+    """The boxes of a completion that can be of this kind, as written."""
     answer = parse_answer(text)
     if kind == "horizontal":
         return answer.boxes if answer.kind == "horizontal" else ()
-    if answer.kind == "horizontal":
-        return tuple((*box, 0.0) for box in answer.boxes)
-    if answer.kind == "quad":
-        quads = torch.tensor(answer.boxes, dtype=torch.float64).view(-1, 4, 2)
-        return tuple(
-            (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, degrees(a))
-            for cx, cy, w, h, a in from_corners(quads).tolist()
-        )
-    return answer.boxes if answer.kind == "oriented" else ()
+    return answer.boxes if answer.kind in ("horizontal", "oriented", "quad") else ()
 
 
-def _in_pixels(boxes: Tensor, space: str | Space, width: Sizes, height: Sizes) -> Tensor:
-    corners = to_pixels(boxes[:, :4], space_named(space), width, height)
-    if boxes.shape[1] == 4:
-        return corners.float()
-    low, high, angle = corners[:, :2], corners[:, 2:], boxes[:, 4:].deg2rad()
-    return torch.cat([(low + high) / 2, high - low, angle], 1).float()
+def _in_pixels(
+    rows: Sequence[tuple[float, ...]], kind: BoxKind, space: str | Space, width: Sizes, height: Sizes
+) -> Tensor:
+    """Boxes as written, of 4, 5 or 8 numbers and empty ones, as `(N, 4)` or `(N, 5)` in pixels."""
+    padded = [(*row, *(torch.nan,) * (8 - len(row))) for row in rows]
+    table = torch.tensor(padded, dtype=torch.float64).view(-1, 8)
+    first, second = (to_pixels(half, space_named(space), width, height) for half in torch.split(table, 4, 1))
+    if kind == "horizontal":
+        return first.float()
+    low, high = first[:, :2], first[:, 2:]
+    angle = torch.tensor([row[4] if len(row) == 5 else 0.0 for row in rows], dtype=torch.float64).deg2rad()
+    turned = torch.cat([(low + high) / 2, high - low, angle[:, None]], 1)
+    quads = from_corners(torch.cat([first, second], 1).view(-1, 4, 2))
+    is_quad = torch.tensor([len(row) == 8 for row in rows], dtype=torch.bool)
+    missing = torch.tensor([not row for row in rows], dtype=torch.bool)
+    boxes = torch.where(is_quad[:, None], quads, turned)
+    return torch.where(missing[:, None], torch.nan, boxes).float()
 
 
 def _repeated(side: Sizes, counts: Sequence[int]) -> Sizes:

@@ -68,6 +68,8 @@ def set_reward(
     """
     rows = []
     for pred, target in _rows(preds, targets):
+        dtype = torch.promote_types(torch.promote_types(pred.dtype, target.dtype), torch.float32)
+        pred, target = pred.to(dtype), target.to(dtype)
         if len(pred) == 0 or len(target) == 0:
             rows.append(pred.new_tensor(float(len(pred) == len(target))))
             continue

@@ -23,6 +23,7 @@ from rsreward import (
     space_named,
 )
 from rsreward.answers import BoxKind
+from rsreward.coordinates import MAX_SIDE
 from rsreward.matching import precision_recall_f1
 from rsreward.metrics import CONVENTIONS, counted_iou, is_readable
 
@@ -162,7 +163,7 @@ def _row(line: str, where: str, space: Space, kind: BoxKind, by: str | None, sev
     width, height = (_size(row.get(side), side, where) for side in ("width", "height"))
     if space.scale is not None and (width is None or height is None):
         raise InputError(f"{where} has no 'width' and 'height', which the space {space.name!r} needs.")
-    if width and height and max(width, height) > 200 * min(width, height):
+    if width and height and int(max(width, height)) > 200 * int(min(width, height)):
         raise InputError(
             f"{where}: no model reads an image of {width:g} x {height:g}, more than 200 times as long as wide."
         )
@@ -181,7 +182,7 @@ def _number(value: Any) -> bool:
 
 
 def _size(value: Any, side: str, where: str) -> float | None:
-    if value is not None and not (_number(value) and value >= 1):
+    if value is not None and not (_number(value) and 1 <= value <= MAX_SIDE):
         raise InputError(f"{where}: {side!r} must be a number of pixels, got {value!r}.")
     return value  # type: ignore[no-any-return]
 
@@ -189,8 +190,8 @@ def _size(value: Any, side: str, where: str) -> float | None:
 def _targets(value: Any, where: str, kind: BoxKind, several: bool) -> list[list[float]]:
     """The true boxes of a row: one, or all of them where targets are lists of boxes."""
     if not isinstance(value, list) or several != _is_set(value):
-        form = "a list of boxes" if several else "one box"
-        raise InputError(f"{where}: 'target' must be {form}, as in the first row, got {value!r}.")
+        form = "a list of boxes, as in the first row" if several else "one box"
+        raise InputError(f"{where}: 'target' must be {form}, got {value!r}.")
     return [_box(box, where, kind) for box in value] if several else [_box(value, where, kind)]
 
 
@@ -257,7 +258,7 @@ def _score_sets(texts: list[str], preds: list[Tensor], targets: list[Tensor]) ->
     for pred, target, reward, form in zip(preds, targets, rewards, forms, strict=True):
         counts = set_metrics([pred], [target], thresholds=PLAIN.thresholds)
         hits = {name: value for name, value in counts.items() if name.startswith("hits") or "@" not in name}
-        values = {"set_reward": reward, "format_reward": form, "parsed": len(pred) > 0}
+        values = {"set_reward": reward, "format_reward": form, "parsed": len(pred) > 0 or len(target) == 0}
         scored.append({"box": pred.tolist(), **values, **hits})
     return scored
 

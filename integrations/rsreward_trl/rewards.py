@@ -141,7 +141,7 @@ class BoxReward:
                 f"'height' of the original images: add them to the dataset."
             )
         for row, sizes in enumerate(zip(target or (), width, height, strict=True)):
-            if sizes[0] is not None and None in sizes[1:]:
+            if sizes[0] is not None and any(side is None or side != side for side in sizes[1:]):
                 raise ValueError(f"{self.__name__}: row {row} of this batch has a target but no width or height.")
 
     def ious(self, completions: Sequence[Any], **columns: Any) -> Tensor:
@@ -180,7 +180,8 @@ class SetReward(BoxReward):
 
     def parts(self, pred: Any, truth: Any) -> dict[str, Tensor]:
         counts = torch.tensor([float(len(boxes)) for boxes in pred])
-        return {"iou": self.overlap(pred, truth), "parse_rate": (counts > 0).float(), "boxes": counts}
+        empty = torch.tensor([len(boxes) == 0 for boxes in truth])  # no box is the right answer there
+        return {"iou": self.overlap(pred, truth), "parse_rate": ((counts > 0) | empty).float(), "boxes": counts}
 
 
 def _rounded(boxes: Tensor) -> list[Any] | None:

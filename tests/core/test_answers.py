@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsreward import parse_answer, parse_box_sets, parse_boxes
+from rsreward import corners, oriented_iou, parse_answer, parse_box_sets, parse_boxes
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "answers_dev.jsonl"
 
@@ -146,3 +146,12 @@ def test_all_boxes_of_every_answer():
         parse_box_sets(texts, space="qwen3-vl", width=[1], height=[1])
     with pytest.raises(ValueError, match="'round'"):
         parse_boxes(texts, kind="round")
+
+
+def test_quads_are_scaled_before_they_become_boxes():
+    size = {"space": "norm1000", "width": 2000, "height": 1000}
+    upright = parse_boxes(["[100, 100, 200, 100, 200, 500, 100, 500]"], kind="oriented", **size)
+    assert oriented_iou(upright, torch.tensor([300.0, 300, 200, 400, 0])).item() == pytest.approx(1, abs=1e-5)
+    box = torch.tensor([600.0, 400, 400, 100, 0.6])
+    written = [round(v, 3) for v in (corners(box) / torch.tensor([2.0, 1.0])).flatten().tolist()]
+    assert oriented_iou(parse_boxes([str(written)], kind="oriented", **size)[0], box).item() > 0.999

@@ -133,3 +133,10 @@ def test_hacking_with_oriented_boxes_earns_less_too(hack):
     target = oriented(TARGET, 0.4)
     honest = set_reward([oriented(NEAR_MISS, 0.4)], [target])
     assert set_reward([oriented(HACKS[hack], 0.4 if len(HACKS[hack]) == 10 else 0.0)], [target]) < honest
+
+
+def test_half_precision_and_whole_numbers_score_as_float32():
+    for dtype in (torch.float16, torch.bfloat16, torch.long):
+        reward = set_reward([TARGET.to(dtype)[:0], TARGET.to(dtype)], [TARGET.to(dtype)] * 2)
+        assert reward.dtype == torch.float32
+        assert reward.tolist() == [0, pytest.approx(1.1)]

@@ -98,6 +98,12 @@ def test_targets_that_are_lists_of_boxes(tmp_path):
 BAD = {
     "one box among lists": ([GOOD | {"target": [[0, 0, 1, 1]]}, GOOD], [], "line 2: 'target' must be a list of boxes"),
     "a list among boxes": ([GOOD, GOOD | {"target": []}], [], "line 2: 'target' must be one box"),
+    "thin image": ([GOOD | {"width": 299, "height": 1.5}], ["--space", "qwen2.5-vl"], "299 x 1.5"),
+    "huge image": (
+        [GOOD | {"width": 1e8, "height": 1e8}],
+        ["--space", "qwen3-vl"],
+        "'width' must be a number of pixels",
+    ),
     "unknown kind": ([GOOD], ["--kind", "round"], "--kind must be horizontal or oriented"),
     "negative side": ([GOOD | {"target": [1, 2, -3, 4, 0]}], ["--kind", "oriented"], "no negative side"),
     "not JSON": ([GOOD, "{completion"], [], "line 2 is not JSON"),
