@@ -171,7 +171,7 @@ def _over_parallelogram(centre: Tensor, u: Tensor, v: Tensor, nodes: int = 32) -
     swap = u.square().sum(0) < v.square().sum(0)
     u, v = torch.where(swap, v, u), torch.where(swap, u, v)
     length = u.square().sum(0).clamp(min=1e-60).sqrt()
-    along = torch.stack([u[0], u[1]]) / length
+    along = u / length
     across = torch.stack([-along[1], along[0]])
     a, a_t = (centre * along).sum(0), (v * along).sum(0)
     b, b_t = (centre * across).sum(0), (v * across).sum(0)

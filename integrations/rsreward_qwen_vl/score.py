@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import isfinite
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -224,14 +225,15 @@ def _chunks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str
 def _score(rows: list[dict[str, Any]], space: Space, kind: BoxKind, several: bool) -> list[dict[str, Any]]:
     """Box, IoU and rewards of each row."""
     texts = [row["completion"] for row in rows]
-    preds = parse_box_sets(texts, kind=kind) if several else list(parse_boxes(texts, kind=kind))
+    read = parse_box_sets if several else parse_boxes
     sized = [i for i, row in enumerate(rows) if row["width"] is not None]
-    if space.needs_size and sized:
-        width, height = ([rows[i][side] for i in sized] for side in ("width", "height"))
-        read = parse_box_sets if several else parse_boxes
-        boxes = read([texts[i] for i in sized], kind=kind, space=space, width=width, height=height)
-        for i, box in zip(sized, boxes, strict=True):
-            preds[i] = box
+    unsized = [i for i, row in enumerate(rows) if row["width"] is None]
+    width, height = ([rows[i][side] for i in sized] for side in ("width", "height"))
+    boxes = [
+        *read([texts[i] for i in sized], kind=kind, space=space, width=width, height=height),
+        *read([texts[i] for i in unsized], kind=kind),
+    ]
+    preds = [box for _, box in sorted(zip([*sized, *unsized], boxes, strict=True), key=itemgetter(0))]
     targets = [torch.tensor(row["target"], dtype=torch.float32).view(-1, preds[0].shape[-1]) for row in rows]
     if several:
         return _score_sets(texts, preds, targets)

@@ -120,4 +120,4 @@ def _rescale_logged(logged: Any, weight: list[float]) -> None:
     """Multiply the newest entries of TRL's log of advantages, a deque that may be shorter than a batch."""
     kept = min(len(logged), len(weight))
     newest = [logged.pop() for _ in range(kept)][::-1]
-    logged.extend(a * w for a, w in zip(newest, weight[-kept:], strict=True)) if kept else None
+    logged.extend(a * w for a, w in zip(newest, weight[len(weight) - kept :], strict=True))
