@@ -1,8 +1,8 @@
 """Boxes out of what a model wrote. Never raises, never evaluates, linear in the length of the text.
 
-The answer is what follows the last `</think>`; inside it the `<answer>` element, closed or not, else the whole rest. A
-completion whose `<think>` never closes has no answer but an `<answer>` element that it opens all the same. Shapes are
-read by their brackets and numbers, not as JSON: half of the JSON that models write is none.
+The answer is what follows the last `</think>`; inside it the last closed `<answer>` element, else one that never
+closes, else the whole rest. A completion whose `<think>` never closes has no answer but an `<answer>` element that it
+opens all the same. Shapes are read by their brackets and numbers, not as JSON, which half of them fail to be.
 """
 
 import re
@@ -20,6 +20,8 @@ Kind = Literal["horizontal", "oriented", "quad", "point", "none"]
 Select = Literal["first", "last", "only"]
 BoxKind = Literal["horizontal", "oriented"]
 
+MAX_ANSWER = 16_384  # characters: more than two hundred boxes with labels
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -28,7 +30,7 @@ class Answer:
     Attributes:
         boxes: the numbers of each box as written: 4 (horizontal), 5 (oriented, the angle last), 8 (quad) or 2 (point).
         kind: what the boxes are.
-        dialect: the shape they were written in, "none" without boxes.
+        dialect: how the first of them was written, one of `DIALECTS`; "none" without boxes.
         problems: names of what is wrong with the answer; see `PROBLEMS`.
     """
 
@@ -42,6 +44,8 @@ PROBLEMS = {
     "no-answer": "no answer region: empty, or a <think> that never closes",
     "after-think-unclosed": "an <answer> inside a <think> that never closes",
     "answer-unclosed": "an <answer> that never closes",
+    "trailing-text": "text after the </answer>",
+    "too-long": f"only the first {MAX_ANSWER} characters of the answer were read",
     "truncated": "cut off inside a box",
     "duplicate": "the same box more than once",
     "inverted": "x2 < x1 or y2 < y1",
@@ -51,45 +55,90 @@ PROBLEMS = {
 
 _NUMBER = r"[-+]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?+\d++)?+"
 _COMMA = r"(?:\s*+[,，;]\s*+|\s++)"
-_LIST = rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{1,8}}+\s*+"
+_PAIR = rf"\s*+{_NUMBER}{_COMMA}{_NUMBER}\s*+"
+_FOUR_TO_NINE = rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{3,8}}+\s*+"
 _BIN = r"<\d{1,4}+>"
-_POINT = rf"\(\s*+{_NUMBER}{_COMMA}{_NUMBER}\s*+\)"
 
-# In order of priority. The first, a text in JSON that does not begin as a list, is passed over: a label holds no box.
+# By what a shape starts with; the first to fit is taken. A "label", a text in JSON that does not begin as a list, is
+# passed over: it holds no box. A "cut" is a box that the text ends in.
 _SHAPES = {
-    "label": r""":\s*+(?!["']\s*+[\[(])(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+')(?=\s*+[},\]】"])""",
-    "corner-pairs": rf"{_POINT}\s*+,?+\s*+{_POINT}",
-    "list": rf"[\[(（【]{_LIST}[\])）】]",
-    "geochat": rf"\{{(?:{_BIN}){{4}}\|{_BIN}\}}",
-    "bins": rf"(?:{_BIN}){{4}}",
-    "html": rf"""data-bbox=["']{_LIST}["']""",
-    "point-tag": rf"""<point\s++x=["']{_NUMBER}["']\s++y=["']{_NUMBER}["']""",
-    "cut": rf"[\[(（【]\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{0,8}}+(?:{_COMMA})?+\Z",
+    r"(?<=[\[(（【])(?=\s*+[-+.\d])": {
+        "list": rf"{_FOUR_TO_NINE}(?:,\s*+)?+[\])）】]",
+        "corners": rf"{_PAIR}[\])](?:\s*+,\s*+[\[(]{_PAIR}[\])]){{3,}}+",
+        "pair": rf"(?<=\(){_PAIR}\)\s*+,?+\s*+\({_PAIR}\)",
+        "point": rf"{_PAIR}[\])）】]",
+        "cut": rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{0,8}}+(?:{_COMMA})?+\Z",
+    },
+    "(?<=:)": {
+        "label": r"""\s*+(?!["']\s*+[\[(])(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|'[^'\\]*+(?:\\.[^'\\]*+)*+')"""
+        r"""(?=\s*+[},\]】"])""",
+    },
+    "(?<=<)": {
+        "bins": rf"\d{{1,4}}+>(?:{_BIN}){{3}}(?:\|<-?+\d{{1,4}}+>)?+",
+        "tag": rf"""point\s++x=["']{_NUMBER}["']\s++y=["']{_NUMBER}["']""",
+    },
+    "(?<=data-bbox=)": {"html": rf"""["']{_FOUR_TO_NINE}["']"""},
 }
-_CANDIDATE = re.compile("|".join(f"(?P<{name.replace('-', '_')}>{shape})" for name, shape in _SHAPES.items()))
+_BOX = re.compile(
+    r"[\[(（【<:=](?:"
+    + "|".join(
+        rf"{start}(?:{'|'.join(f'(?P<{name}>{shape})' for name, shape in shapes.items())})"
+        for start, shapes in _SHAPES.items()
+    )
+    + ")"
+)
 _NUMBERS = re.compile(_NUMBER)
 _LARGEST = 1e30  # what any space times any image size keeps within float32
 _KINDS: dict[int, Kind] = {4: "horizontal", 5: "oriented", 8: "quad", 2: "point"}
 
+# Shape, dialect, and what stands somewhere before the box, in order of priority. None: nothing but brackets does.
+_DIALECTS: tuple[tuple[str, str, str | None], ...] = (
+    ("bins", "geochat", "{"),
+    ("bins", "bins", ""),
+    ("html", "html", ""),
+    ("tag", "point-tag", ""),
+    ("pair", "qwen-tokens", "<|box_start|>"),
+    ("pair", "corner-pairs", ""),
+    ("corners", "corner-points", ""),
+    ("list", "fenced-json", "```"),
+    ("list", "json", "{"),
+    ("list", "deepseek", "<|det|>"),
+    ("list", "internvl", "<box>"),
+    ("list", "glm", "<|begin_of_box|>"),
+    ("list", "list", None),
+    ("list", "prose", ""),
+)
+DIALECTS = tuple(dialect for _, dialect, _ in _DIALECTS)
+_BY_SHAPE = {
+    shape: [(dialect, marker) for of, dialect, marker in _DIALECTS if of == shape] for shape, _, _ in _DIALECTS
+}
 
-def answer_region(text: str) -> tuple[str, tuple[str, ...]]:
+
+def answer_region(text: str) -> tuple[str, list[str]]:
     """The part of a completion that is its answer, and what is wrong with its frame."""
     problems = []
-    start = text.rfind("</think>")
-    rest = text[start + len("</think>") :] if start >= 0 else text
+    thought = text.rfind("</think>")
+    rest = text[thought + len("</think>") :] if thought >= 0 else text
     thinks = "<think>" in rest
-    opening = rest.rfind("<answer>")
-    if opening < 0:
-        return ("", ("no-answer",)) if thinks or not rest.strip() else (rest, ())
+    closing = rest.rfind("</answer>")
+    opening = rest.rfind("<answer>", 0, closing) if closing >= 0 else -1
+    if opening >= 0:
+        if rest[closing + len("</answer>") :].strip():
+            problems.append("trailing-text")
+        region = rest[opening + len("<answer>") : closing]
+    else:
+        opening = rest.rfind("<answer>")
+        region = rest[opening + len("<answer>") :] if opening >= 0 else rest
+        if opening >= 0:
+            problems.append("answer-unclosed")
+        elif thinks or not rest.strip():
+            return "", ["no-answer"]
     if thinks:
         problems.append("after-think-unclosed")
-    body = rest[opening + len("<answer>") :]
-    closing = body.find("</answer>")
-    if closing < 0:
-        problems.append("answer-unclosed")
-    else:
-        body = body[:closing]
-    return body, tuple(problems)
+    if len(region) > MAX_ANSWER:
+        problems.append("too-long")
+        region = region[:MAX_ANSWER]
+    return region, problems
 
 
 def parse_answer(text: str) -> Answer:
@@ -103,45 +152,72 @@ def parse_answer(text: str) -> Answer:
         that of the first box counts, and points only where there is no box.
 
     >>> parse_answer('<think>Near (5, 6).</think><answer>{"bbox_2d": [10, 20, 30, 40]}</answer>')
-    Answer(boxes=((10.0, 20.0, 30.0, 40.0),), kind='horizontal', dialect='list', problems=())
+    Answer(boxes=((10.0, 20.0, 30.0, 40.0),), kind='horizontal', dialect='json', problems=())
     >>> parse_answer("There is none.").kind
     'none'
     """
-    region, frame = answer_region(text)
-    problems = dict.fromkeys(frame)
-    found: list[tuple[str, Kind, tuple[float, ...]]] = []
-    for match in _CANDIDATE.finditer(region):
-        dialect = (match.lastgroup or "").replace("_", "-")
-        if dialect == "label":
+    region, problems = answer_region(text)
+    found: list[tuple[Kind, tuple[float, ...], re.Match[str]]] = []
+    for match in _BOX.finditer(region):
+        shape = match.lastgroup
+        if shape == "label":
             continue
-        if dialect == "cut":
-            problems["truncated"] = None
+        if shape == "cut":
+            problems.append("truncated")
             continue
-        numbers = tuple(float(n) for n in _NUMBERS.findall(match.group()))
+        written = match.group()
+        pieces = written[1:-1].split(",") if shape == "list" else _NUMBERS.findall(written)
+        try:
+            numbers = tuple(map(float, pieces))
+        except ValueError:  # a list with other separators than commas
+            numbers = tuple(map(float, _NUMBERS.findall(written)))
+        flaw = _flaw(numbers)
+        if flaw:
+            problems.append(flaw)
+        if flaw == "not-finite":
+            continue
         kind = _KINDS.get(len(numbers))
-        if kind is None:
-            continue
-        if not all(abs(n) <= _LARGEST for n in numbers):
-            problems["not-finite"] = None
-            continue
-        found.append((dialect, kind, numbers))
-    found = [f for f in found if f[1] != "point"] or found
+        if kind:
+            found.append((kind, numbers, match))
+        elif shape == "corners":  # more than four points
+            found += [("point", point, match) for point in zip(numbers[::2], numbers[1::2], strict=True)]
     if not found:
-        return Answer(problems=tuple(problems))
-    dialect, kind, _ = found[0]
-    boxes = tuple(numbers for _, k, numbers in found if k == kind)
-    if kind != "point":
-        distinct = tuple(dict.fromkeys(boxes))
-        if len(distinct) < len(boxes):
-            problems["duplicate"] = None
-        boxes = distinct
-        if kind != "quad":
-            for x1, y1, x2, y2, *_ in boxes:
-                if x2 < x1 or y2 < y1:
-                    problems["inverted"] = None
-                elif x2 == x1 or y2 == y1:
-                    problems["degenerate"] = None
-    return Answer(boxes, kind, dialect, tuple(problems))
+        return Answer(problems=tuple(dict.fromkeys(problems)))
+    kind, numbers, first = found[0]
+    boxes: tuple[tuple[float, ...], ...] = (numbers,)
+    if len(found) > 1:
+        found = [each for each in found if each[0] != "point"] or found
+        kind, _, first = found[0]
+        boxes = tuple([box for of, box, _ in found if of == kind])
+        if kind != "point" and len(set(boxes)) < len(boxes):
+            problems.append("duplicate")
+            boxes = tuple(dict.fromkeys(boxes))
+    return Answer(boxes, kind, _dialect(first), tuple(dict.fromkeys(problems)) if problems else ())
+
+
+def _flaw(numbers: tuple[float, ...]) -> str | None:
+    if len(numbers) == 4:
+        x1, y1, x2, y2 = numbers
+        if -_LARGEST <= x1 < x2 <= _LARGEST and -_LARGEST <= y1 < y2 <= _LARGEST:
+            return None
+    if not all(abs(number) <= _LARGEST for number in numbers):
+        return "not-finite"
+    if len(numbers) not in (4, 5):
+        return None
+    x1, y1, x2, y2 = numbers[:4]
+    if x2 < x1 or y2 < y1:
+        return "inverted"
+    return "degenerate" if x2 == x1 or y2 == y1 else None
+
+
+def _dialect(match: re.Match[str]) -> str:
+    """How this box was written, from its shape and what stands before it."""
+    shape = "list" if match.lastgroup == "point" else match.lastgroup or ""
+    before = match.string[: match.start()]
+    for dialect, marker in _BY_SHAPE[shape]:
+        if marker in before if marker is not None else not before.strip(" \n[("):
+            return dialect
+    raise AssertionError(f"no dialect for the shape {shape}")
 
 
 def parse_boxes(

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsreward import corners, oriented_iou, parse_answer, parse_box_sets, parse_boxes
+from rsreward.answers import DIALECTS, PROBLEMS
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "answers_dev.jsonl"
 
@@ -55,6 +56,20 @@ CASES = {
     "infinite": ("[1, 2, 3, 1e999]", "none", [], ("not-finite",)),
     "400 digits": (f"[1, 2, 3, {'9' * 400}]", "none", [], ("not-finite",)),
     "empty": ("", "none", [], ("no-answer",)),
+    "four corner points": ("[[1, 2], [5, 2], [5, 4], [1, 4]]", "quad", [(1, 2, 5, 2, 5, 4, 1, 4)], ()),
+    "four corner pairs": ("(1,2), (5,2), (5,4), (1,4)", "quad", [(1, 2, 5, 2, 5, 4, 1, 4)], ()),
+    "two boxes as corner pairs": ("(1,2),(3,4)(5,6),(7,8)", "horizontal", [(1, 2, 3, 4), (5, 6, 7, 8)], ()),
+    "five points": ("[1, 2], [3, 4], [5, 6], [7, 8], [9, 9]", "point", [(1, 2), (3, 4), (5, 6), (7, 8), (9, 9)], ()),
+    "comma at the end": ("[1, 2, 3, 4,]", "horizontal", [(1, 2, 3, 4)], ()),
+    "negative angle": ("{<1><2><3><4>|<-30>}", "oriented", [(1, 2, 3, 4, -30)], ()),
+    "restart inside a box": ("[[10, 20, [1, 2, 3, 4]]", "horizontal", [(1, 2, 3, 4)], ()),
+    "text after the answer": ("<answer>[1, 2, 3, 4]</answer> Done.", "horizontal", [(1, 2, 3, 4)], ("trailing-text",)),
+    "answer again and cut off": (
+        "<answer>[1, 2, 3, 4]</answer><answer>[1, 2", "horizontal", [(1, 2, 3, 4)], ("trailing-text",),
+    ),
+    "prompt echo": ("Put it in <answer> </answer>. <answer>[1, 2, 3, 4]</answer>", "horizontal", [(1, 2, 3, 4)], ()),
+    "a thousand boxes": ("[9, 8, 10, 11] " * 1000 + "[1", "horizontal", [(9, 8, 10, 11)], ("truncated", "duplicate")),
+    "too long": ("[1, 2, 3, 4]" + " " * 20_000 + "[5, 6, 7, 8]", "horizontal", [(1, 2, 3, 4)], ("too-long",)),
 }  # fmt: skip
 
 
@@ -63,6 +78,28 @@ def test_shape(name):
     text, kind, boxes, problems = CASES[name]
     answer = parse_answer(text)
     assert (answer.kind, list(answer.boxes), answer.problems) == (kind, boxes, problems)
+
+
+DIALECT_CASES = {
+    "json": '{"bbox_2d": [1, 2, 3, 4]}',
+    "fenced-json": '```json\n[{"bbox_2d": [1, 2, 3, 4]}]\n```',
+    "list": "<answer> [[1, 2, 3, 4]]</answer>",
+    "prose": "It is at [1, 2, 3, 4].",
+    "corner-pairs": "(1,2),(3,4)",
+    "corner-points": "[[1, 2], [5, 2], [5, 4], [1, 4]]",
+    "qwen-tokens": "<|object_ref_start|>a<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>",
+    "geochat": "{<1><2><3><4>|<5>}",
+    "bins": "<1><2><3><4>",
+    "deepseek": "<|ref|>a<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>",
+    "internvl": "<ref>a</ref><box>[[1, 2, 3, 4]]</box>",
+    "glm": "<|begin_of_box|>[1, 2, 3, 4]<|end_of_box|>",
+    "html": '<p data-bbox="1 2 3 4">',
+    "point-tag": '<point x="1" y="2">',
+}
+
+
+def test_every_dialect_has_its_name():
+    assert {name: parse_answer(text).dialect for name, text in DIALECT_CASES.items()} == {d: d for d in DIALECTS}
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the sample of real answers lies beside the project, not in it")
@@ -77,7 +114,8 @@ def test_real_answers():
 @given(st.text() | st.text(alphabet='[](){}<>|0123456789.,-eE"x think/answer\n\ud800'))
 def test_no_text_raises(text):
     answer = parse_answer(text)
-    assert (answer.kind == "none") == (not answer.boxes)
+    assert (answer.kind == "none") == (not answer.boxes) == (answer.dialect == "none")
+    assert set(answer.problems) <= set(PROBLEMS)
 
 
 HOSTILE = [
