@@ -7,42 +7,57 @@ from torch import Tensor
 
 from .answers import parse_answer
 
-_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+_BOX_PROBLEMS = {"too-long", "truncated", "duplicate", "inverted", "degenerate", "not-finite"}
 
 
-def format_reward(completions: Sequence[str], *, require_box: bool = True, think_in_prompt: bool = False) -> Tensor:
+def format_reward(
+    completions: Sequence[str], *, require_box: bool = True, think_in_prompt: bool = False, graded: bool = False
+) -> Tensor:
     """1 for a completion that is `<think>...</think><answer>...</answer>` and nothing else, 0 otherwise.
 
-    Each of the four tags stands there once and in this order, neither element is empty, and around them is white space
-    only. A reward that looks for the pattern somewhere in the text teaches a policy to go on for ever after it. The
-    paper's R_format, binary as in VLM-R1 (inferred).
+    Six conditions: one think element that is not empty; one such answer element; nothing before the first, nothing
+    behind the second, nothing between them but white space; one box in the answer that can be read. A reward that looks
+    for the pattern somewhere in the text teaches a policy to go on for ever after it. The paper's R_format, binary as
+    in VLM-R1 (inferred); the graded form is ours, for a policy that would never meet all conditions by chance.
 
     Args:
         completions: N texts, special tokens removed.
-        require_box: the answer holds exactly one box that can be read.
+        require_box: whether the last condition is one.
         think_in_prompt: the template has opened the think element in the prompt already.
+        graded: give the share of the conditions that are met instead.
 
     Returns:
         `(N,)`, float32.
 
-    >>> format_reward(["<think>Left.</think><answer>[1, 2, 3, 4]</answer>", "<answer>[1, 2, 3, 4]</answer>"])
-    tensor([1., 0.])
+    >>> texts = ["<think>Left.</think><answer>[1, 2, 3, 4]</answer>", "<answer>[1, 2, 3, 4]</answer>", "None."]
+    >>> format_reward(texts)
+    tensor([1., 0., 0.])
+    >>> format_reward(texts, graded=True)
+    tensor([1.0000, 0.5000, 0.0000])
     """
-    return torch.tensor([float(_well_formed(text, require_box, think_in_prompt)) for text in completions])
+    met = [_conditions("<think>" * think_in_prompt + text.strip(), require_box) for text in completions]
+    return torch.tensor([sum(each) / len(each) if graded else float(all(each)) for each in met])
 
 
-def _well_formed(text: str, require_box: bool, think_in_prompt: bool) -> bool:
-    text = "<think>" * think_in_prompt + text.strip()
-    if any(text.count(tag) != 1 for tag in _TAGS) or not text.startswith("<think>"):
-        return False
-    thought, between, rest = text[len("<think>") :].partition("</think>")
-    rest = rest.lstrip()
-    if not between or not thought.strip() or not rest.startswith("<answer>") or not rest.endswith("</answer>"):
-        return False
-    answer = rest[len("<answer>") : -len("</answer>")]
-    if not answer.strip():
-        return False
-    if not require_box:
-        return True
-    read = parse_answer(rest)
-    return len(read.boxes) == 1 and read.kind != "point" and not read.problems
+def _conditions(text: str, require_box: bool) -> list[bool]:
+    thought, answer = _element(text, "think"), _element(text, "answer")
+    met = [
+        bool(thought.strip()),
+        bool(answer.strip()),
+        text.startswith("<think>"),
+        text.endswith("</answer>"),
+        "</think>" in text and text.rpartition("</think>")[2].lstrip().startswith("<answer>"),
+    ]
+    return [*met, _one_box(text)] if require_box else met
+
+
+def _element(text: str, tag: str) -> str:
+    """What stands in the element; nothing unless each of its tags stands there once."""
+    if text.count(f"<{tag}>") != 1 or text.count(f"</{tag}>") != 1:
+        return ""
+    return text.partition(f"<{tag}>")[2].rpartition(f"</{tag}>")[0]
+
+
+def _one_box(text: str) -> bool:
+    read = parse_answer(text)
+    return len(read.boxes) == 1 and read.kind != "point" and not _BOX_PROBLEMS.intersection(read.problems)

@@ -1,6 +1,9 @@
+import re
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rsreward import format_reward
 
@@ -44,6 +47,25 @@ def test_the_box_is_optional_where_told():
 def test_the_template_may_have_opened_the_think_element():
     rest = GOOD.removeprefix("<think>")
     assert format_reward([rest, GOOD], think_in_prompt=True).tolist() == [1, 0]
+
+
+def test_the_graded_form_gives_the_share_of_the_conditions_met():
+    no_box = GOOD.replace("[1, 2, 3, 4]", "there")
+    texts = [GOOD, no_box, "so " + no_box, "so " + no_box + ".", "<think>a</think> so <answer>", "[1, 2, 3, 4]", ""]
+    assert (format_reward(texts, graded=True) * 6).round().tolist() == [6, 5, 4, 3, 2, 1, 0]
+    assert (format_reward(texts, graded=True, require_box=False) * 5).round().tolist() == [5, 5, 4, 3, 2, 0, 0]
+
+
+PIECES = ["<think>", "</think>", "<answer>", "</answer>", " ", "\n", "a", "[1, 2, 3, 4]", "[1, 2", "(5, 6)"]
+FORM = re.compile(r"\s*<think>(?!\s*<)[^<]+</think>\s*<answer>(?!\s*<)[^<]+</answer>\s*")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_strict_is_the_pattern_over_the_whole_text_and_graded_is_1_just_there(text):
+    strict = format_reward([text], require_box=False).item()
+    assert strict == bool(FORM.fullmatch(text))
+    assert (format_reward([text], require_box=False, graded=True).item() == 1) == strict
+    assert (format_reward([text], graded=True).item() == 1) == format_reward([text]).item()
 
 
 def test_linear_time_on_a_megabyte():
