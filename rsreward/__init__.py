@@ -10,7 +10,7 @@ tensor([0.7658])
 from .answers import Answer, parse_answer, parse_box_sets, parse_boxes
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import consistency_weight, group_statistics, scale_advantages
-from .coordinates import SPACES, Space, from_pixels, smart_resize, space_named, to_pixels
+from .coordinates import SPACES, Space, from_pixels, smart_resize, space_for, space_named, to_pixels
 from .format import format_reward
 from .matching import set_metrics, set_reward
 from .metrics import grounding_metrics
@@ -60,6 +60,7 @@ __all__ = [
     "set_metrics",
     "set_reward",
     "smart_resize",
+    "space_for",
     "space_named",
     "to_pixels",
 ]
