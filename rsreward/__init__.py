@@ -10,10 +10,17 @@ tensor([0.7658])
 from .answers import Answer, parse_answer, parse_box_sets, parse_boxes
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import consistency_weight, group_statistics, scale_advantages
-from .coordinates import SPACES, Space, from_pixels, smart_resize, space_named, to_pixels
+from .coordinates import SPACES, Space, from_pixels, smart_resize, space_for, space_named, to_pixels
 from .format import format_reward
 from .matching import set_metrics, set_reward
-from .metrics import grounding_metrics
+from .metrics import (
+    CONVENTIONS,
+    grounding_breakdown,
+    grounding_columns,
+    grounding_metrics,
+    image_region,
+    size_class,
+)
 from .oriented import (
     ANGLES,
     canonical,
@@ -25,14 +32,17 @@ from .oriented import (
     quad_iou,
 )
 from .positional import gaussian_proximity, positional_reward
+from .tally import Tally, paired_differences
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ANGLES",
+    "CONVENTIONS",
     "SPACES",
     "Answer",
     "Space",
+    "Tally",
     "area",
     "canonical",
     "consistency_weight",
@@ -44,11 +54,15 @@ __all__ = [
     "from_pixels",
     "gaussian_proximity",
     "giou",
+    "grounding_breakdown",
+    "grounding_columns",
     "grounding_metrics",
     "group_statistics",
+    "image_region",
     "iou",
     "is_box",
     "oriented_iou",
+    "paired_differences",
     "pairwise_iou",
     "pairwise_oriented_iou",
     "parse_answer",
@@ -59,7 +73,9 @@ __all__ = [
     "scale_advantages",
     "set_metrics",
     "set_reward",
+    "size_class",
     "smart_resize",
+    "space_for",
     "space_named",
     "to_pixels",
 ]

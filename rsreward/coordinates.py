@@ -1,5 +1,6 @@
 """The coordinate spaces that models answer in, and the way to pixels of the original image and back."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, sqrt
@@ -19,8 +20,9 @@ class Space:
     Attributes:
         name: what it is called.
         scale: the number that stands for the full width and the full height, such as 1000. None: absolute pixels.
-        factor, min_pixels, max_pixels: for absolute pixels of the image as the processor resized it, the bounds of
-            `smart_resize`. They must be those that the rollouts were made with. factor 0: the original image.
+        factor, min_pixels, max_pixels: the bounds by which the family's processor resizes an image, see `smart_resize`;
+            factor 0 where it does not do so. In a space without a scale coordinates are pixels of that resized image
+            (factor 0: of the original), so the bounds must be those that the rollouts were made with.
     """
 
     name: str
@@ -38,20 +40,74 @@ class Space:
         """The same space under other bounds of the processor."""
         return replace(self, min_pixels=min_pixels, max_pixels=max_pixels)
 
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """The size `(height, width)` that the family's processor gives an image; its own where factor is 0.
+
+        >>> SPACES["qwen3-vl"].resized(1080, 1920)
+        (1088, 1920)
+        """
+        if not self.factor:
+            return height, width
+        bounds = {"min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
+        return smart_resize(height, width, factor=self.factor, **bounds)
+
 
 SPACES = {
     space.name: space
     for space in (
         Space("pixel"),
         Space("qwen2.5-vl", factor=28, min_pixels=4 * 28 * 28, max_pixels=16384 * 28 * 28),
-        Space("qwen2-vl", scale=1000),
-        Space("qwen3-vl", scale=1000),
+        Space("qwen2-vl", scale=1000, factor=28, min_pixels=4 * 28 * 28, max_pixels=16384 * 28 * 28),
+        Space("qwen3-vl", scale=1000, factor=32, min_pixels=64 * 32 * 32, max_pixels=16384 * 32 * 32),
+        Space("internvl", scale=1000),
+        Space("deepseek-vl2", scale=999),
+        Space("rex-omni", scale=999),
+        Space("geochat", scale=100),
+        Space("earthdial", scale=100),
         Space("norm1000", scale=1000),
         Space("norm999", scale=999),
         Space("norm100", scale=100),
         Space("unit", scale=1),
     )
 }
+
+
+# What models of a family have in their names, in lower case.
+FAMILIES = {
+    r"qwen2[-_.]?5[-_.]?vl": "qwen2.5-vl",
+    r"qwen2[-_.]?vl": "qwen2-vl",
+    r"qwen3[-_.]?vl": "qwen3-vl",
+    r"internvl": "internvl",
+    r"deepseek[-_.]?vl2": "deepseek-vl2",
+    r"rex[-_.]?omni": "rex-omni",
+    r"geochat": "geochat",
+    r"earthdial": "earthdial",
+}
+
+
+def space_for(model: str) -> Space:
+    """The coordinate space that a model answers in, by its name on Hugging Face or the name of its folder.
+
+    A fine-tune answers as it was trained to, whatever it is called: if that is not as its family does, name the space.
+
+    Args:
+        model: such as "Qwen/Qwen2.5-VL-7B-Instruct" or "checkpoints/internvl3-8b". Only the last part counts.
+
+    Raises:
+        ValueError: if the name holds none of the families known here, or two of them.
+
+    >>> space_for("Qwen/Qwen2.5-VL-7B-Instruct").name
+    'qwen2.5-vl'
+    """
+    name = re.split(r"[/\\]", model.rstrip("/\\"))[-1].lower()
+    found = [family for pattern, family in FAMILIES.items() if re.search(pattern, name)]
+    if len(found) != 1:
+        problem = f"names two families, {' and '.join(found)}" if found else "names no family that is known here"
+        raise ValueError(
+            f"the model {model!r} {problem}: name its coordinate space. Families: {', '.join(FAMILIES.values())}; "
+            f"spaces: {', '.join(SPACES)}."
+        )
+    return SPACES[found[0]]
 
 
 def space_named(space: str | Space) -> Space:
@@ -166,9 +222,8 @@ def _side(side: Any, name: str, boxes: Tensor) -> Tensor:
 
 def _resized(original: Tensor, space: Space) -> Tensor:
     """`(..., 2)`: widths and heights after the processor."""
-    bounds = {"factor": space.factor, "min_pixels": space.min_pixels, "max_pixels": space.max_pixels}
     sizes = []
     for width, height in original.reshape(-1, 2).tolist():
         known = width == width and height == height
-        sizes.append(smart_resize(int(height), int(width), **bounds)[::-1] if known else (torch.nan, torch.nan))
+        sizes.append(space.resized(int(height), int(width))[::-1] if known else (torch.nan, torch.nan))
     return original.new_tensor(sizes).view_as(original)

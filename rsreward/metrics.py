@@ -1,70 +1,241 @@
-"""Acc@k and mean IoU, under the named conventions of the benchmarks."""
+"""Acc@k, mean IoU and cumIoU under the named conventions of the benchmarks, and what to break them down by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from .boxes import iou
+from .boxes import area, iou
+from .coordinates import Sizes, to_pixels
 from .oriented import oriented_iou
+from .tally import Tally
+
+SMALL, MEDIUM = 32**2, 96**2
+REGIONS = tuple(f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right"))
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How a benchmark counts.
+    """How a benchmark counts. In all of them a prediction that could not be read counts as IoU 0.
 
     Attributes:
         thresholds: the k of Acc@k.
         closed: whether an IoU of just k counts.
+        order_corners: whether an inverted prediction is put right; else it scores 0.
+        clip: whether predictions are cut to the image.
+        scale: what the image's width and height are in the units that boxes are compared in; None: pixels.
+        whole: whether coordinates are cut to whole numbers of these units.
+        plus_one: whether a box ends one unit after x2, y2, as if they named its last pixel.
+        cum_iou: whether the sum of intersections over the sum of unions, in these units, is reported.
+        failures_in_union: whether predictions that could not be read add the true area to the sum of unions.
+        side: of the benchmark's images in pixels, all squares: their size where none is given.
     """
 
     thresholds: tuple[float, ...] = (0.5, 0.7)
     closed: bool = True
+    order_corners: bool = False
+    clip: bool = False
+    scale: float | None = None
+    whole: bool = False
+    plus_one: bool = False
+    cum_iou: bool = False
+    failures_in_union: bool = True
+    side: float | None = None
+
+    @property
+    def needs_size(self) -> bool:
+        """Whether the images' width and height must be given."""
+        return (self.clip or self.scale is not None) and self.side is None
+
+    @property
+    def horizontal_only(self) -> bool:
+        """Whether its IoU is only defined for horizontal boxes."""
+        return self.order_corners or self.clip or self.scale is not None or self.plus_one
+
+    @property
+    def ratios(self) -> dict[str, tuple[str, str]]:
+        """Its metrics as ratios of the columns of `grounding_columns`, for `Tally`."""
+        ratios = {f"acc@{k}": (f"hits@{k}", "rows") for k in self.thresholds} | {"miou": ("iou", "rows")}
+        if self.cum_iou:
+            ratios["cum_iou"] = ("intersection", "union")
+        return ratios | {"parse_rate": ("read", "rows")}
 
     def hits(self, overlaps: Tensor, k: float) -> Tensor:
         """Which of these IoUs, from `counted_iou`, count at threshold k."""
         return overlaps >= k if self.closed else overlaps > k
 
+    def compared(self, boxes: Tensor, image: Tensor, predicted: bool) -> Tensor:
+        """Boxes in pixels as they are compared; `image` holds the widths and heights, `(..., 2)`."""
+        boxes = torch.where(is_readable(boxes)[..., None], boxes, torch.nan)
+        low, high = boxes[..., :2], boxes[..., 2:]
+        if predicted and self.order_corners:
+            low, high = torch.minimum(low, high), torch.maximum(low, high)
+        if predicted and self.clip:
+            low, high = (torch.minimum(corner.clamp(min=0), image) for corner in (low, high))
+        if self.scale is not None:
+            low, high = (corner / image * self.scale for corner in (low, high))
+        if self.whole:
+            low, high = (corner.round(decimals=3).floor() for corner in (low, high))  # 57 may come as 56.99999
+        return torch.cat([low, high + self.plus_one], -1)
 
+
+FIVE = (0.5, 0.6, 0.7, 0.8, 0.9)
 CONVENTIONS = {
     "plain": Convention(),
-    "dior_rsvg": Convention(thresholds=(0.5, 0.6, 0.7, 0.8, 0.9), closed=False),
+    "dior_rsvg": Convention(FIVE, closed=False, clip=True, cum_iou=True, side=800),
+    "vrsbench": Convention(scale=100, whole=True, plus_one=True, cum_iou=True, failures_in_union=False, side=512),
+    "opt_rsvg": Convention(FIVE, clip=True, scale=1, cum_iou=True),
+    "refgeo": Convention(order_corners=True, clip=True),
 }
 
 
-def grounding_metrics(pred: Tensor, target: Tensor, *, convention: str = "plain") -> dict[str, float]:
-    """Acc@k, mean IoU and the share of predictions that could be read. Missing predictions count as IoU 0.
-
-        Acc@k = mean(IoU >= k)    (> k under "dior_rsvg"),        mIoU = mean(IoU)
-
-    Args:
-        pred: `(N, 4)` or `(N, 5)`, rows of NaN where there is no prediction.
-        target: of the same kind.
-        convention: a key of `CONVENTIONS`.
-
-    Returns:
-        `rows`, `acc@k` for each threshold, `miou` and `parse_rate`; shares of N, 0 where N is 0.
+def convention_named(name: str) -> Convention:
+    """The convention of that name.
 
     Raises:
-        ValueError: if the shapes do not fit or the convention is unknown.
+        ValueError: if there is none.
+    """
+    if name not in CONVENTIONS:
+        raise ValueError(f"unknown convention {name!r}: use one of {', '.join(CONVENTIONS)}.")
+    return CONVENTIONS[name]
 
-    >>> import torch
+
+def grounding_metrics(
+    pred: Tensor, target: Tensor, *, convention: str = "plain", width: Sizes = None, height: Sizes = None
+) -> dict[str, float]:
+    """Acc@k, mean IoU and the share of predictions that could be read. Missing predictions count as IoU 0.
+
+        Acc@k = mean(IoU >= k)    (> k where not closed),    mIoU = mean(IoU),    cumIoU = sum |P & T| / sum |P | T|
+
+    Args:
+        pred: `(N, 4)` or `(N, 5)`, pixels, rows of NaN where there is no prediction.
+        target: of the same kind.
+        convention: a key of `CONVENTIONS`; docs/score.md says where each comes from.
+        width, height: of the images in pixels, N of each or one for all, for the conventions that need them.
+
+    Returns:
+        `rows`, `acc@k` for each threshold, `miou`, `cum_iou` where the convention has it, and `parse_rate`; 0 where N
+        is 0.
+
+    Raises:
+        ValueError: if the shapes do not fit, the convention is unknown, or it needs sizes or horizontal boxes.
+
     >>> target = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 10.0]])
     >>> pred = torch.tensor([[0.0, 0.0, 10.0, 6.0], [torch.nan] * 4])
     >>> {name: round(value, 2) for name, value in grounding_metrics(pred, target).items()}
     {'rows': 2, 'acc@0.5': 0.5, 'acc@0.7': 0.0, 'miou': 0.3, 'parse_rate': 0.5}
     """
-    if convention not in CONVENTIONS:
-        raise ValueError(f"unknown convention {convention!r}: use one of {', '.join(CONVENTIONS)}.")
-    rule = CONVENTIONS[convention]
+    columns = grounding_columns(pred, target, convention=convention, width=width, height=height)
+    return _metrics(columns, convention)
+
+
+def grounding_breakdown(
+    pred: Tensor,
+    target: Tensor,
+    by: Sequence[Any],
+    *,
+    convention: str = "plain",
+    width: Sizes = None,
+    height: Sizes = None,
+) -> dict[Any, dict[str, float]]:
+    """`grounding_metrics` of each group of rows.
+
+    Args:
+        by: the group of each of the N rows: a category, unique or not, or from `size_class` or `image_region`.
+        pred, target, convention, width, height: as in `grounding_metrics`.
+
+    Returns:
+        The metrics of each group, in the order in which the groups first appear.
+
+    Raises:
+        ValueError: as `grounding_metrics`, and if `by` is not as long as the rows.
+
+    >>> target = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 90.0, 90.0]])
+    >>> metrics = grounding_breakdown(target, target, size_class(target))
+    >>> {group: values["rows"] for group, values in metrics.items()}
+    {'small': 1, 'medium': 1}
+    """
+    columns = grounding_columns(pred, target, convention=convention, width=width, height=height)
+    if len(by) != len(columns["iou"]):
+        raise ValueError(f"by needs the group of each of the {len(columns['iou'])} rows, got {len(by)}.")
+    groups: dict[Any, list[int]] = {}
+    for row, group in enumerate(by):
+        groups.setdefault(group, []).append(row)
+    return {
+        group: _metrics({name: column[rows] for name, column in columns.items()}, convention)
+        for group, rows in groups.items()
+    }
+
+
+def grounding_columns(
+    pred: Tensor, target: Tensor, *, convention: str = "plain", width: Sizes = None, height: Sizes = None
+) -> dict[str, Tensor]:
+    """What each row adds to the sums of a `Tally(convention_named(convention).ratios)`.
+
+    Args and errors as in `grounding_metrics`.
+
+    Returns:
+        `read`, `iou` (to nine decimals), `hits@k` for each threshold and, where the convention has cumIoU,
+        `intersection` and `union`; `(N,)` each.
+
+    >>> box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    >>> columns = grounding_columns(box / 2, box, convention="vrsbench", width=10, height=10)
+    >>> columns["union"]  # on the grid of 0..100, with the last row and column
+    tensor([10201.], dtype=torch.float64)
+    """
+    rule = convention_named(convention)
+    if rule.horizontal_only and target.shape[-1:] != (4,):
+        raise ValueError(f"the convention {convention!r} is for horizontal boxes, got shape {tuple(target.shape)}.")
+    read = is_readable(pred)
+    if rule.horizontal_only:
+        image = _image(target, rule, convention, width, height)
+        pred = rule.compared(pred.double(), image, predicted=True)
+        target = rule.compared(target.double(), image, predicted=False)
     overlaps = counted_iou(pred, target)
-    rows = max(overlaps.numel(), 1)
-    metrics: dict[str, Any] = {"rows": overlaps.numel()}
-    for k in rule.thresholds:
-        metrics[f"acc@{k}"] = rule.hits(overlaps, k).sum().item() / rows
-    metrics["miou"] = overlaps.sum().item() / rows
-    metrics["parse_rate"] = is_readable(pred).expand(overlaps.shape).sum().item() / rows
-    return metrics
+    columns = {"read": read.expand(overlaps.shape), "iou": overlaps}
+    columns |= {f"hits@{k}": rule.hits(overlaps, k) for k in rule.thresholds}
+    if rule.cum_iou:
+        corners = torch.maximum(pred[..., :2], target[..., :2]), torch.minimum(pred[..., 2:], target[..., 2:])
+        intersection = area(torch.cat(corners, -1))
+        union = area(pred) + area(target) - intersection
+        columns |= {"intersection": intersection, "union": union * (columns["read"] | rule.failures_in_union)}
+    return columns
+
+
+def size_class(target: Tensor) -> list[str]:
+    """COCO's size of each true box: "small" below 32^2 square pixels, "medium" below 96^2, else "large".
+
+    Args:
+        target: `(N, 4)` or `(N, 5)`, pixels.
+
+    >>> size_class(torch.tensor([[0.0, 0.0, 31.0, 32.0], [0.0, 0.0, 32.0, 32.0], [0.0, 0.0, 96.0, 96.0]]))
+    ['small', 'medium', 'large']
+    """
+    areas = area(target) if target.shape[-1:] == (4,) else target[..., 2:4].prod(-1)
+    return ["small" if size < SMALL else "medium" if size < MEDIUM else "large" for size in areas.tolist()]
+
+
+def image_region(target: Tensor, width: Sizes, height: Sizes) -> list[str]:
+    """Where in its image the centre of each true box lies: one of the nine `REGIONS`, "top left" to "bottom right".
+
+    Args:
+        target: `(N, 4)` or `(N, 5)`, pixels.
+        width, height: of the images in pixels, N of each or one for all.
+
+    Raises:
+        ValueError: if a size is missing.
+
+    >>> image_region(torch.tensor([[0.0, 0.0, 30.0, 30.0], [50.0, 30.0, 90.0, 60.0]]), 90, 90)
+    ['top left', 'middle right']
+    """
+    image = to_pixels(torch.ones(*target.shape[:-1], 4, dtype=torch.float64), "unit", width, height)[..., :2]
+    if image.isnan().any():
+        raise ValueError("the region of a box needs the width and height of every image.")
+    centre = (target[..., :2] + target[..., 2:4]) / 2 if target.shape[-1:] == (4,) else target[..., :2]
+    cells = (centre / image * 3).floor().clamp(0, 2).long()
+    return [REGIONS[3 * row + column] for column, row in cells.tolist()]
 
 
 def counted_iou(pred: Tensor, target: Tensor) -> Tensor:
@@ -76,3 +247,19 @@ def counted_iou(pred: Tensor, target: Tensor) -> Tensor:
 def is_readable(pred: Tensor) -> Tensor:
     """Which rows hold a prediction at all, inverted ones included: `(...)`, bool."""
     return pred.isfinite().all(-1)
+
+
+def _image(target: Tensor, rule: Convention, convention: str, width: Sizes, height: Sizes) -> Tensor:
+    """Width and height of each image, `(..., 2)`, float64; the benchmark's own where they are not given."""
+    if width is None or height is None:
+        width = height = torch.nan
+    image = to_pixels(torch.ones_like(target, dtype=torch.float64), "unit", width, height)[..., :2]
+    if rule.side is None and image.isnan().any():
+        raise ValueError(f"the convention {convention!r} needs the width and height of every image.")
+    return image.nan_to_num(rule.side)
+
+
+def _metrics(columns: dict[str, Tensor], convention: str) -> dict[str, float]:
+    tally = Tally(convention_named(convention).ratios)
+    tally.update({name: column.flatten() for name, column in columns.items()})
+    return {"rows": tally.rows} | tally.compute()
