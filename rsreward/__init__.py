@@ -7,7 +7,8 @@
 tensor([0.7658])
 """
 
-from .answers import Answer, parse_answer, parse_box_sets, parse_boxes
+from .answer_boxes import parse_box_sets, parse_boxes
+from .answers import Answer, parse_answer
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import consistency_weight, group_statistics, scale_advantages
 from .coordinates import SPACES, Space, from_pixels, smart_resize, space_for, space_named, to_pixels

@@ -6,19 +6,12 @@ opens all the same. Shapes are read by their brackets and numbers, not as JSON, 
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
-from .coordinates import Sizes, Space, space_named, to_pixels
-from .oriented import from_corners
-
 Kind = Literal["horizontal", "oriented", "quad", "point", "none"]
-Select = Literal["first", "last", "only"]
 BoxKind = Literal["horizontal", "oriented"]
+Select = Literal["first", "last", "only"]
 
 MAX_ANSWER = 16_384  # characters: more than two hundred boxes with labels
 
@@ -218,117 +211,3 @@ def _dialect(match: re.Match[str]) -> str:
         if marker in before if marker is not None else not before.strip(" \n[("):
             return dialect
     raise AssertionError(f"no dialect for the shape {shape}")
-
-
-def parse_boxes(
-    completions: Sequence[str],
-    *,
-    select: Select = "first",
-    kind: BoxKind = "horizontal",
-    space: str | Space = "pixel",
-    width: Sizes = None,
-    height: Sizes = None,
-) -> Tensor:
-    """One box a completion, in pixels of the original image.
-
-    Args:
-        completions: N texts.
-        select: which box of an answer with several. Of 25 such answers to a question about one object the first box
-            was right 15 times, the last 3; "only" takes none of them.
-        kind: "horizontal" or "oriented"; what each reads is said in `parse_box_sets`.
-        space: the coordinate space the model answers in, see `coordinates`.
-        width, height: of the original images in pixels, N of each or one for all; not needed for "pixel". None where
-            a size is unknown: there is no box then.
-
-    Returns:
-        `(N, 4)`, or `(N, 5)` for oriented boxes, float32; a row of NaN where there was no box to read.
-
-    Raises:
-        ValueError: if the space, the kind or the selection is unknown, or the space needs the image sizes.
-
-    >>> parse_boxes(["<answer>[10, 20, 30, 40]</answer>", "none"], space="qwen3-vl", width=500, height=800)
-    tensor([[ 5., 16., 15., 32.],
-            [nan, nan, nan, nan]])
-    """
-    if select not in ("first", "last", "only"):
-        raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
-    _check_kind(kind)
-    rows: list[tuple[float, ...]] = []
-    for text in completions:
-        boxes = _read(text, kind)
-        usable = len(boxes) == 1 or (boxes and select != "only")
-        rows.append(boxes[-1 if select == "last" else 0] if usable else ())
-    return _in_pixels(rows, kind, space, width, height)
-
-
-def parse_box_sets(
-    completions: Sequence[str],
-    *,
-    kind: BoxKind = "horizontal",
-    space: str | Space = "pixel",
-    width: Sizes = None,
-    height: Sizes = None,
-) -> list[Tensor]:
-    """All boxes of each completion, in pixels of the original image.
-
-    Horizontal boxes are read from answers of four numbers. Oriented ones are read from five (GeoChat, EarthDial: the
-    corners x1, y1, x2, y2 of the box before it is turned, and degrees from +x towards +y), from eight (four corners in
-    order), and from four as boxes that are not turned.
-
-    Args and errors as in `parse_boxes`.
-
-    Returns:
-        N tensors `(n, 4)` or `(n, 5)`, float32; n is 0 where there was no box to read.
-
-    >>> parse_box_sets(["{<0><0><40><20>|<90>}", "none"], kind="oriented", space="norm100", width=100, height=100)
-    [tensor([[20.0000, 10.0000, 40.0000, 20.0000,  1.5708]]), tensor([], size=(0, 5))]
-    """
-    _check_kind(kind)
-    sets = [_read(text, kind) for text in completions]
-    counts = [len(boxes) for boxes in sets]
-    sizes = [_repeated(side, counts) for side in (width, height)]
-    flat = _in_pixels([box for boxes in sets for box in boxes], kind, space, *sizes)
-    return list(torch.split(flat, counts)) if counts else []
-
-
-def _check_kind(kind: BoxKind) -> None:
-    if kind not in ("horizontal", "oriented"):
-        raise ValueError(f"kind must be 'horizontal' or 'oriented', got {kind!r}.")
-
-
-def _read(text: str, kind: BoxKind) -> tuple[tuple[float, ...], ...]:
-    """The boxes of a completion that can be of this kind, as written."""
-    answer = parse_answer(text)
-    if kind == "horizontal":
-        return answer.boxes if answer.kind == "horizontal" else ()
-    return answer.boxes if answer.kind in ("horizontal", "oriented", "quad") else ()
-
-
-def _in_pixels(
-    rows: Sequence[tuple[float, ...]], kind: BoxKind, space: str | Space, width: Sizes, height: Sizes
-) -> Tensor:
-    """Boxes as written, of 4, 5 or 8 numbers and empty ones, as `(N, 4)` or `(N, 5)` in pixels."""
-    padded = [(*row, *(torch.nan,) * (8 - len(row))) for row in rows]
-    table = torch.tensor(padded, dtype=torch.float64).view(-1, 8)
-    first, second = (to_pixels(half, space_named(space), width, height) for half in torch.split(table, 4, 1))
-    if kind == "horizontal":
-        return first.float()
-    low, high = first[:, :2], first[:, 2:]
-    angle = torch.tensor([row[4] if len(row) == 5 else 0.0 for row in rows], dtype=torch.float64).deg2rad()
-    turned = torch.cat([(low + high) / 2, high - low, angle[:, None]], 1)
-    quads = from_corners(torch.cat([first, second], 1).view(-1, 4, 2))
-    is_quad = torch.tensor([len(row) == 8 for row in rows], dtype=torch.bool)
-    missing = torch.tensor([not row for row in rows], dtype=torch.bool)
-    boxes = torch.where(is_quad[:, None], quads, turned)
-    return torch.where(missing[:, None], torch.nan, boxes).float()
-
-
-def _repeated(side: Sizes, counts: Sequence[int]) -> Sizes:
-    """Image sizes, one for each of the boxes of all images."""
-    if side is None or isinstance(side, int | float) or (isinstance(side, Tensor) and side.dim() == 0):
-        return side
-    if len(side) != len(counts):
-        raise ValueError(
-            f"width and height must be one number, or one for each of {len(counts)} images, got {len(side)}."
-        )
-    return [value for value, count in zip(side, counts, strict=True) for _ in range(count)]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, sqrt
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ class Space:
         factor, min_pixels, max_pixels: the bounds by which the family's processor resizes an image, see `smart_resize`;
             factor 0 where it does not do so. In a space without a scale coordinates are pixels of that resized image
             (factor 0: of the original), so the bounds must be those that the rollouts were made with.
+        five: what five numbers are. "corners-cw": x1, y1, x2, y2 of the box before it is turned about its centre, and
+            degrees from +x towards +y, clockwise as one looks at the image. "corners-ccw": the same, towards -y.
+            "le90": cx, cy, w, h before it is turned, and degrees from +x towards +y. All are turned in pixels.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Space:
     factor: int = 0
     min_pixels: int = 0
     max_pixels: int = 0
+    five: Literal["corners-cw", "corners-ccw", "le90"] = "corners-cw"
 
     @property
     def needs_size(self) -> bool:
@@ -62,8 +66,8 @@ SPACES = {
         Space("internvl", scale=1000),
         Space("deepseek-vl2", scale=999),
         Space("rex-omni", scale=999),
-        Space("geochat", scale=100),
-        Space("earthdial", scale=100),
+        Space("geochat", scale=100, five="corners-ccw"),  # as mbzuai-oryx/GeoChat geochat_demo.py draws them
+        Space("earthdial", scale=100, five="corners-ccw"),  # as hiyamdebary/EarthDial rs_detection evaluates them
         Space("norm1000", scale=1000),
         Space("norm999", scale=999),
         Space("norm100", scale=100),

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from .answers import parse_answer
 
-_BOX_PROBLEMS = {"too-long", "truncated", "duplicate", "inverted", "degenerate", "not-finite"}
+_BOX_PROBLEMS = {"too-long", "truncated", "duplicate", "not-finite"}
+_CORNER_PROBLEMS = {"inverted", "degenerate"}  # of x1, y1, x2, y2, which the numbers of an oriented box need not be
 
 
 def format_reward(
@@ -60,4 +61,5 @@ def _element(text: str, tag: str) -> str:
 
 def _one_box(text: str) -> bool:
     read = parse_answer(text)
-    return len(read.boxes) == 1 and read.kind != "point" and not _BOX_PROBLEMS.intersection(read.problems)
+    problems = _BOX_PROBLEMS | _CORNER_PROBLEMS if read.kind == "horizontal" else _BOX_PROBLEMS
+    return len(read.boxes) == 1 and read.kind != "point" and not problems.intersection(read.problems)
