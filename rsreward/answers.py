@@ -164,12 +164,12 @@ def parse_answer(text: str) -> Answer:
             numbers = tuple(map(float, pieces))
         except ValueError:  # a list with other separators than commas
             numbers = tuple(map(float, _NUMBERS.findall(written)))
+        kind = _KINDS.get(len(numbers))
         flaw = _flaw(numbers)
         if flaw:
             problems.append(flaw)
-        if flaw == "not-finite":
-            continue
-        kind = _KINDS.get(len(numbers))
+            if flaw == "not-finite":
+                continue
         if kind:
             found.append((kind, numbers, match))
         elif shape == "corners":  # more than four points
