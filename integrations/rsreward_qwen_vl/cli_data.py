@@ -1,0 +1,83 @@
+"""The commands `rsreward data`: published data sets to Parquet, and a look at them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .errors import InputError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Data sets: prepare, inspect, overlap.")
+console = Console(highlight=False)
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="dior_rsvg, opt_rsvg, vrsbench, rrsis_d, rsvg_hr, fast_t or sota_t.")],
+    root: Annotated[Path, typer.Argument(help="The folder with the data set as its authors publish it.")],
+    out: Annotated[Path, typer.Option(help="Where train.parquet, val.parquet, test.parquet and report.json go.")],
+) -> None:
+    """Bring a published data set to one schema, and say what is wrong with its files.
+
+    Example: `rsreward data prepare dior_rsvg ~/DIOR-RSVG --out data/dior_rsvg`
+    """
+    from .datasets import prepare as run
+
+    with console.status(f"reading {name}") as status:
+        report = run(name, root, out, progress=lambda n: None if n % 1000 else status.update(f"reading {name}: {n:,}"))
+    for split, count in report["examples"].items():
+        console.print(f"{split:>6} {count:>8,} examples -> {out / split}.parquet")
+    for split, (found, published) in report["differs_from_published"].items():
+        console.print(f"{split:>6} {found:,} where {published:,} are published: is the download complete?")
+    if report["repaired"] or report["dropped"]:
+        console.print(f"{report['repaired']:,} examples were repaired, {report['dropped']:,} dropped; the first:")
+        for flaw in report["first_flaws"][:5]:
+            console.print(f"  {flaw}", markup=False)
+    if report["images_without_file"]:
+        console.print(
+            f"{report['images_without_file']:,} of {report['images']:,} images have no file, such as "
+            f"{report['first_images_without_file'][0]}."
+        )
+    console.print(f"All of it is in {out / 'report.json'}.")
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A Parquet file of `rsreward data prepare`.")],
+    images: Annotated[Path, typer.Option(help="The data set's root folder.")],
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("contact_sheet.png"),
+    count: Annotated[int, typer.Option(min=1, max=200, help="How many examples.")] = 12,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 0,
+) -> None:
+    """Draw some examples with their boxes.
+
+    Example: `rsreward data inspect data/dior_rsvg/test.parquet --images ~/DIOR-RSVG`
+    """
+    from .datasets import read_examples
+    from .datasets.contact_sheet import contact_sheet
+
+    examples = list(read_examples(file))
+    if not examples:
+        raise InputError(f"{file} holds no example.")
+    contact_sheet(examples, images, count=count, seed=seed).save(out)
+    console.print(f"{min(count, len(examples))} of {len(examples):,} examples -> {out}")
+
+
+@app.command()
+def overlap(
+    first: Annotated[Path, typer.Argument(help="A Parquet file, such as one to train on.")],
+    second: Annotated[Path, typer.Argument(help="Another, such as one to test on.")],
+) -> None:
+    """Report the photographs that two data sets share: what is trained on is no test.
+
+    Example: `rsreward data overlap data/dior_rsvg/train.parquet data/vrsbench/test.parquet`
+    """
+    from .datasets import shared_photographs
+
+    shared = shared_photographs(first, second)
+    console.print(
+        f"{len(shared):,} photographs of {second} are in {first} too, with {shared.total():,} of its examples."
+    )
+    if shared:
+        console.print(f"Such as {', '.join(sorted(shared)[:10])}.")
