@@ -15,6 +15,7 @@ try:
     from rich.table import Table
     from rich.text import Text
 
+    from .cli_cot import cot
     from .cli_data import app as data_app
 except ImportError as error:
     sys.exit(f"rsreward: the command line needs {error.name}: pip install 'rsreward[recipe]'.")
@@ -23,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
 )
 app.add_typer(data_app, name="data")
+app.command()(cot)
 console = Console()
 if not console.is_terminal:
     console = Console(width=140)

@@ -43,6 +43,31 @@ def prepare(
 
 
 @app.command()
+def scenes(
+    out: Annotated[Path, typer.Argument(help="The folder to write.")],
+    train: Annotated[int, typer.Option(min=0, max=999_999, help="How many to train on.")] = 1000,
+    val: Annotated[int, typer.Option(min=0, max=999_999, help="How many to choose by.")] = 100,
+    test: Annotated[int, typer.Option(min=0, max=999_999, help="How many to test on.")] = 200,
+    level: Annotated[int, typer.Option(help="How hard, 1 to 4.")] = 2,
+    size: Annotated[int, typer.Option(min=32, max=4096, help="Width and height in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, max=999, help="Of the scenes.")] = 0,
+) -> None:
+    """Draw synthetic aerial scenes, in the same schema.
+
+    Example: `rsreward data scenes data/scenes --train 200 --level 3`
+    """
+    from .datasets.scenes import write_scenes
+    from .scenes import LEVELS
+
+    if level not in LEVELS:
+        raise InputError(f"--level must be one of {', '.join(map(str, LEVELS))}, got {level}.")
+    counts = {"train": train, "val": val, "test": test}
+    with console.status("drawing"):
+        write_scenes(out, counts, level=level, size=size, seed=seed)
+    console.print(f"{sum(counts.values()):,} scenes of level {level} -> {out}")
+
+
+@app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="A Parquet file of `rsreward data prepare`.")],
     images: Annotated[Path, typer.Option(help="The data set's root folder.")],

@@ -1,0 +1,18 @@
+"""Chains for synthetic scenes, from the scene's geometry alone."""
+
+from collections.abc import AsyncIterator, Iterator
+
+from ..data import explained
+from ..datasets import Example
+from ..errors import InputError
+from ..scenes import generate_scene
+from . import Chain
+
+
+async def from_geometry(examples: Iterator[Example]) -> AsyncIterator[Chain]:
+    """The chains of scenes, whose source_id is level:seed."""
+    for example in examples:
+        if example.dataset != "scenes":
+            raise InputError(f"the data set {example.dataset} needs a teacher: give --endpoint and --model.")
+        level, _, seed = example.source_id.partition(":")
+        yield Chain(example, explained(generate_scene(int(seed), int(level))))
