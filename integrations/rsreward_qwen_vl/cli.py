@@ -78,6 +78,33 @@ def _plain(text: str) -> Text:
     return Text(text.encode("utf-8", "backslashreplace").decode())
 
 
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_PASS_ON)
+def sft(context: typer.Context) -> None:
+    """Supervised fine-tuning on reasoning chains; arguments as TRL's own scripts take them.
+
+    Example: `rsreward sft --config configs/sft_lora.yaml --data data/cot/cot.parquet --images ~/DIOR-RSVG
+    --output_dir runs/sft --dry_run`
+    """
+    from .train import sft as run
+
+    run(context.args)
+
+
+@app.command(context_settings=_PASS_ON)
+def grpo(context: typer.Context) -> None:
+    """GRPO with the positional reward and the consistency weight; arguments as TRL's own scripts take them.
+
+    Example: `rsreward grpo --config configs/grpo_lora.yaml --model_name_or_path runs/sft
+    --space qwen2.5-vl --data data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --output_dir runs/grpo`
+    """
+    from .train import grpo as run
+
+    run(context.args)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where checkpoints, results.json and report.html go.")] = Path("runs/demo"),

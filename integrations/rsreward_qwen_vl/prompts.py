@@ -7,19 +7,25 @@ import torch
 
 from rsreward import Space, from_pixels
 
+SHORT = "Locate {query}."  # for models that are trained from nothing
+TEMPLATE = (
+    "Locate {query}. First reason about where it lies, in the image and from other objects, within <think> </think>; "
+    "then give its box as [x1, y1, x2, y2] within <answer> </answer>."
+)
 
-def instruction(query: str) -> str:
+
+def instruction(query: str, template: str = SHORT) -> str:
     """What the user says.
 
     >>> instruction("the left ship")
     'Locate the left ship.'
     """
-    return f"Locate {query}."
+    return template.replace("{query}", query)
 
 
-def prompt(query: str) -> list[dict[str, Any]]:
+def prompt(query: str, template: str = SHORT) -> list[dict[str, Any]]:
     """The chat up to the answer; the trainers put the image in front of the text."""
-    return [{"role": "user", "content": instruction(query)}]
+    return [{"role": "user", "content": instruction(query, template)}]
 
 
 def response(thought: str, box: Sequence[int]) -> str:

@@ -11,19 +11,13 @@ from transformers import (
     ProcessorMixin,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
     Qwen2VLImageProcessorPil,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
-    Qwen3VLProcessor,
 )
 
-IMAGE_TOKENS = {
-    "image_token_id": "<|image_pad|>",
-    "video_token_id": "<|video_pad|>",
-    "vision_start_token_id": "<|vision_start|>",
-    "vision_end_token_id": "<|vision_end|>",
-}
+from .processors import IMAGE_TOKENS, image_only
+
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *IMAGE_TOKENS.values()]
 TEXT_TOKENS = ["<think>", "</think>", "<answer>", "</answer>"]
 
@@ -62,27 +56,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 512) -> PreTrainedTo
     )
 
 
-class _ImageOnly:
-    """A Qwen-VL processor without its video half, which alone would need torchvision.
-
-    transformers reads the parts of a processor off the signature of its `__init__`.
-    """
-
-    def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs):  # type: ignore[no-untyped-def]
-        for name, token in IMAGE_TOKENS.items():
-            setattr(self, name.removesuffix("_id"), token)
-            setattr(self, name, tokenizer.convert_tokens_to_ids(token))
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
-
-
-class ImageOnlyQwen3VLProcessor(_ImageOnly, Qwen3VLProcessor):
-    pass
-
-
-class ImageOnlyQwen2_5_VLProcessor(_ImageOnly, Qwen2_5_VLProcessor):
-    pass
-
-
 PATCH_SIZE = {"qwen3-vl": 16, "qwen2.5-vl": 14}
 
 
@@ -91,8 +64,7 @@ def build_processor(tokenizer: PreTrainedTokenizerFast, family: str, image_size:
     images = Qwen2VLImageProcessorPil(
         patch_size=PATCH_SIZE[family], size={"shortest_edge": image_size**2, "longest_edge": image_size**2}
     )
-    processor = ImageOnlyQwen3VLProcessor if family == "qwen3-vl" else ImageOnlyQwen2_5_VLProcessor
-    return processor(images, tokenizer, chat_template=tokenizer.chat_template)
+    return image_only(images, tokenizer, family.replace("-", "_").replace(".", "_"))
 
 
 def build_model(

@@ -112,13 +112,13 @@ def _run(trainer: Any, processor: ProcessorMixin, folder: Path, progress: Progre
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(_Report(progress))
-    trainer.train(resume_from_checkpoint=_newest_checkpoint(folder / "trainer"))
+    trainer.train(resume_from_checkpoint=newest_checkpoint(folder / "trainer"))
     (folder / "history.json").write_text(json.dumps(trainer.state.log_history))
     trainer.model.save_pretrained(folder)
     processor.tokenizer.save_pretrained(folder)
 
 
-def _newest_checkpoint(folder: Path) -> str | None:
+def newest_checkpoint(folder: Path) -> str | None:
     """The newest one that was written to its end: the trainer's state is its last file."""
     whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
     return str(max(whole, key=lambda p: int(p.name.split("-")[1]))) if whole else None

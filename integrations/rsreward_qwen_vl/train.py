@@ -1,0 +1,198 @@
+"""`rsreward sft` and `rsreward grpo`: TRL's trainers from a YAML file and arguments, as TRL's own scripts take them."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from rsreward_trl import SpatialConsistencyGRPOTrainer, as_reward_func
+from transformers import set_seed
+from trl import GRPOConfig, GRPOTrainer, ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config
+
+import rsreward
+from rsreward import Space
+
+from .errors import InputError
+from .processors import load_processor, save_processor, with_bounds_of
+from .prompts import TEMPLATE
+from .training import newest_checkpoint
+from .training_rows import grpo_rows, sft_rows
+
+
+@dataclass
+class RecipeArguments:
+    """What the recipe adds to the trainer's arguments and to the model's."""
+
+    data: str = field(metadata={"help": "The Parquet file: of `rsreward cot` for sft, of `rsreward data` for grpo."})
+    images: str = field(metadata={"help": "The root folder of the data set."})
+    space: str = field(default="", metadata={"help": "Coordinate space; by default the model's own."})
+    template: str = field(default="", metadata={"help": "What the user says, with {query} in it; as before if empty."})
+    share: float = field(default=1.0, metadata={"help": "Share of the examples to use, chosen by the seed."})
+    alpha: float = field(default=2.5, metadata={"help": "Width of the Gaussian of the positional reward."})
+    position_weight: float = field(default=0.1, metadata={"help": "The positional reward's beta."})
+    proximity: str = field(default="center", metadata={"help": "center, region or keypoints."})
+    graded_format: bool = field(default=False, metadata={"help": "Part credit for the form, for a cold start."})
+    consistency: bool = field(default=True, metadata={"help": "Weight groups by their spatial consistency."})
+    lambda_mean: float = field(default=1.2, metadata={"help": "Weight of hard groups."})
+    lambda_var: float = field(default=1.0, metadata={"help": "Weight of incoherent groups."})
+    normalize_weight: bool = field(default=False, metadata={"help": "Divide the weights by their mean."})
+    dry_run: bool = field(default=False, metadata={"help": "Print the resolved plan and stop."})
+
+
+class _Parser(TrlParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}. All arguments: `--help`.")
+
+
+def _parse(config: type, arguments: list[str], program: str) -> tuple[RecipeArguments, Any, ModelConfig]:
+    parser = _Parser((RecipeArguments, config, ModelConfig), prog=program, allow_abbrev=False)
+    try:
+        recipe, trainer, model = parser.parse_args_and_config(arguments)
+    except FileNotFoundError as error:
+        raise InputError(f"there is no config file {error.filename}.") from None
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise InputError(str(error)) from None
+    if not model.model_name_or_path:
+        raise InputError("give the model by --model_name_or_path or in the config file.")
+    recipe.template = recipe.template or plan_of(model.model_name_or_path).get("template", TEMPLATE)
+    if "{query}" not in recipe.template:
+        raise InputError("--template must hold {query}, where the referring expression goes.")
+    if not 0 < recipe.share <= 1:
+        raise InputError(f"--share must be above 0 and at most 1, got {recipe.share}.")
+    return recipe, trainer, model
+
+
+def sft(arguments: list[str]) -> None:
+    """Supervised fine-tuning on chains."""
+    recipe, config, model = _parse(SFTConfig, arguments, "rsreward sft")
+    config.remove_unused_columns = False
+    config.max_length = None  # a cut in the middle of the image tokens is an error
+    processor, space = _processor(recipe, model)
+    rows = _shared(sft_rows(Path(recipe.data), Path(recipe.images), recipe.template, space), recipe, config)
+    steps = _steps(config, len(rows))
+    plan = {"examples": len(rows), "examples_per_step": _per_step(config), "steps": steps}
+    if _planned("sft", recipe, config, model, space, plan):
+        return
+    set_seed(config.seed)
+    trainer = SFTTrainer(
+        model=model.model_name_or_path, args=_loading(config, model), train_dataset=rows, processing_class=processor,
+        peft_config=get_peft_config(model),
+    )  # fmt: skip
+    _train(trainer, processor, config, model)
+
+
+def grpo(arguments: list[str]) -> None:
+    """GRPO with the positional and the format reward and the consistency weight."""
+    recipe, config, model = _parse(GRPOConfig, arguments, "rsreward grpo")
+    config.remove_unused_columns = False
+    processor, space = _processor(recipe, model)
+    try:
+        position = as_reward_func(
+            rsreward.positional_reward, space=space, alpha=recipe.alpha, beta=recipe.position_weight,
+            proximity=recipe.proximity,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    form = as_reward_func(rsreward.format_reward, graded=recipe.graded_format)
+    rows = _shared(grpo_rows(Path(recipe.data), Path(recipe.images), recipe.template), recipe, config)
+    steps = _steps(config, len(rows) * config.num_generations)
+    plan = {
+        "examples": len(rows), "prompts_per_step": _per_step(config) / config.num_generations,
+        "completions_per_step": _per_step(config), "steps": steps,
+    }  # fmt: skip
+    if _planned("grpo", recipe, config, model, space, plan):
+        return
+    set_seed(config.seed)
+    kind, extra = GRPOTrainer, {}
+    if recipe.consistency:
+        weights = {"lambda_mean": recipe.lambda_mean, "lambda_var": recipe.lambda_var}
+        kind = SpatialConsistencyGRPOTrainer
+        extra = {"consistency": weights | {"normalize": recipe.normalize_weight}}
+    trainer = kind(
+        model=model.model_name_or_path, reward_funcs=[position, form], args=_loading(config, model),
+        train_dataset=rows, processing_class=processor, peft_config=get_peft_config(model), **extra,
+    )  # fmt: skip
+    _train(trainer, processor, config, model)
+
+
+def _processor(recipe: RecipeArguments, model: ModelConfig) -> tuple[Any, Space]:
+    """The processor, and the space under its bounds; a dry run does without it, under the family's own bounds."""
+    space = space_of(model.model_name_or_path, recipe.space)
+    if recipe.dry_run:
+        return None, space
+    processor = load_processor(model.model_name_or_path)
+    return processor, with_bounds_of(space, processor)
+
+
+def plan_of(model: str) -> dict[str, Any]:
+    """The plan that a model of this recipe was trained by; nothing for other models."""
+    path = Path(model) / "plan.json"
+    plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return plan
+
+
+def space_of(model: str, name: str = "") -> Space:
+    """The space of that name; without a name the one that the model was trained in, or its family's."""
+    try:
+        if name:
+            return rsreward.space_named(name)
+        trained_in = plan_of(model).get("space")
+        return Space(**trained_in) if trained_in else rsreward.space_for(model)
+    except ValueError as error:
+        raise InputError(f"--space: {error}") from None
+
+
+def _shared(rows: Any, recipe: RecipeArguments, config: Any) -> Any:
+    """The share of the rows to train on, in an order that the seed decides."""
+    return rows.shuffle(seed=config.seed).select(range(ceil(recipe.share * len(rows)))) if recipe.share < 1 else rows
+
+
+def _loading(config: Any, model: ModelConfig) -> Any:
+    loading = {"dtype": model.dtype, "attn_implementation": model.attn_implementation, "revision": model.model_revision}
+    known = {name: value for name, value in loading.items() if value is not None}
+    config.model_init_kwargs = known | (config.model_init_kwargs or {})
+    return config
+
+
+def _per_step(config: Any) -> int:
+    return int(config.per_device_train_batch_size * config.gradient_accumulation_steps * config.world_size)
+
+
+def _steps(config: Any, samples: int) -> int:
+    whole = ceil(config.num_train_epochs * samples / _per_step(config))
+    return int(config.max_steps) if config.max_steps > 0 else whole
+
+
+def _planned(
+    stage: str, recipe: RecipeArguments, config: Any, model: ModelConfig, space: Space, plan: dict[str, Any]
+) -> bool:
+    """Print the plan and keep it in the run's folder; whether that was all that was wanted."""
+    plan = {
+        "stage": stage, "model": model.model_name_or_path, **plan, "learning_rate": config.learning_rate,
+        "processes": config.world_size, "lora": model.use_peft, "template": recipe.template, "space": asdict(space),
+        "recipe": {n: value for n, value in asdict(recipe).items() if n not in ("template", "space", "dry_run")},
+        "versions": {name: version(name) for name in ("rsreward", "torch", "transformers", "trl")},
+    }  # fmt: skip
+    if config.process_index == 0:
+        print(yaml.safe_dump(plan, sort_keys=False), end="", flush=True)
+        if not recipe.dry_run:
+            folder = Path(config.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "plan.json").write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+    return recipe.dry_run
+
+
+def _train(trainer: Any, processor: Any, config: Any, model: ModelConfig) -> None:
+    """Train from the newest whole checkpoint, and save what the next step loads; LoRA is merged into the model."""
+    folder = Path(config.output_dir)
+    trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
+    if model.use_peft:
+        trainer.save_model(str(folder / "adapter"))
+        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+    trainer.save_model(str(folder))
+    if config.process_index == 0:
+        save_processor(processor, folder)
+        (folder / "history.json").write_text(json.dumps(trainer.state.log_history) + "\n", encoding="utf-8")
