@@ -7,6 +7,7 @@ import torch
 from boxes_strategies import box
 from hypothesis import given
 from hypothesis import strategies as st
+from oriented_pairs import KINDS, pairs, random_boxes, shapely_iou, turned
 
 from rsreward import (
     ANGLES,
@@ -25,73 +26,11 @@ from rsreward import (
 N = 4_000
 FORMS = ["center", "region", "keypoints"]
 side = st.floats(0.1, 100)
-SCALE = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.01], dtype=torch.float64)
-
-
-def random_boxes(generator, n=N, extent=100.0):
-    draw = torch.rand(n, 5, generator=generator, dtype=torch.float64)
-    return draw * torch.tensor([extent, extent, 60, 60, 2 * pi]) + torch.tensor([0, 0, 1, 1, -pi])
-
-
-def pairs(kind, generator):
-    """Prediction and truth of one of the kinds of pairs that overlap kernels fail on."""
-    a, b = random_boxes(generator), random_boxes(generator)
-    noise = torch.randn(N, 5, generator=generator, dtype=torch.float64) * SCALE
-    if kind.startswith("noise"):
-        a = b + noise * float(kind.split()[1])
-        a[:, 2:4] = a[:, 2:4].abs()
-    elif kind == "touching":
-        a = b.clone()
-        a[:, :2] += b[:, 2:3] * torch.stack([b[:, 4].cos(), b[:, 4].sin()], 1)
-    elif kind == "nested":
-        a = b.clone()
-        a[:, 2:4] *= torch.rand(N, 2, generator=generator, dtype=torch.float64)
-    elif kind == "slivers":
-        b[:, 2], b[:, 3] = 1e5, 1.0
-        a = b.clone()
-        along = torch.stack([b[:, 4].cos(), b[:, 4].sin()], 1)
-        a[:, :2] += 3e3 * noise[:, :1] * along
-        a[:, 4] += 1e-3 * noise[:, 4]
-    elif kind == "crossed slivers":
-        a[:, 2:4], b[:, 2:4] = torch.tensor([500.0, 0.5]), torch.tensor([500.0, 0.5])
-    elif kind == "sliver in box":
-        a[:, 2:4] = torch.tensor([1e4, 1e-2])
-    elif kind == "equal angles":
-        a[:, 4] = b[:, 4]
-    elif kind == "upright":
-        a[:, 4], b[:, 4] = 0.0, pi / 2
-    elif kind == "far away":
-        a = b + 10 * noise
-        a[:, 2:4] = a[:, 2:4].abs() + 0.1
-        a[:, :2], b[:, :2] = a[:, :2] + 9e4, b[:, :2] + 9e4
-    return a, b
-
-
-def turned(boxes, turn, order):
-    return boxes[:, order] + boxes.new_tensor([0, 0, 0, 0, turn])
-
-
-def polygons(boxes):
-    cx, cy, w, h, angle = boxes.double().numpy().T
-    c, s = np.cos(angle), np.sin(angle)
-    signs = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-    points = [[cx + (x * w * c - y * h * s) / 2, cy + (x * w * s + y * h * c) / 2] for x, y in signs]
-    return shapely.polygons(np.array(points).transpose(2, 0, 1))
-
-
-def shapely_iou(pred, target):
-    p, t = polygons(pred), polygons(target)
-    overlap = shapely.area(shapely.intersection(p, t))
-    return torch.tensor(overlap / (shapely.area(p) + shapely.area(t) - overlap))
-
-
-KINDS = ["random", "touching", "nested", "slivers", "crossed slivers", "sliver in box", "noise 1", "noise 0.01",
-         "noise 0.0001", "equal angles", "upright", "far away"]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_oriented_iou_equals_shapely(kind):
-    pred, target = (b.float() for b in pairs(kind, torch.Generator().manual_seed(0)))
+    pred, target = (b.float() for b in pairs(kind, torch.Generator().manual_seed(0), N))
     expected = shapely_iou(pred, target)
     assert (oriented_iou(pred, target) - expected).abs().max() < 1e-6
     assert (oriented_iou(pred.double(), target.double()) - expected).abs().max() < 1e-10
@@ -102,7 +41,7 @@ def test_oriented_iou_equals_shapely(kind):
 @pytest.mark.parametrize("kind", ["random", "noise 1", "noise 0.0001", "far away"])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_box_written_otherwise_gives_the_same(kind, form):
-    pred, target = pairs(kind, torch.Generator().manual_seed(1))
+    pred, target = pairs(kind, torch.Generator().manual_seed(1), N)
     plain = oriented_iou(pred, target), gaussian_proximity(pred, target, over=form)
     for turn, order in ((pi, [0, 1, 2, 3, 4]), (pi / 2, [0, 1, 3, 2, 4]), (-pi / 2, [0, 1, 3, 2, 4])):
         again = turned(pred, turn, order)
@@ -112,7 +51,7 @@ def test_the_same_box_written_otherwise_gives_the_same(kind, form):
 
 
 def test_a_box_against_itself_written_otherwise_is_1():
-    boxes = random_boxes(torch.Generator().manual_seed(2)).float()
+    boxes = random_boxes(torch.Generator().manual_seed(2), N).float()
     for turn, order in ((pi, [0, 1, 2, 3, 4]), (pi / 2, [0, 1, 3, 2, 4]), (3 * pi, [0, 1, 2, 3, 4])):
         again = turned(boxes, turn, order)
         assert (1 - oriented_iou(again, boxes)).abs().max() < 5e-5  # the turned angle is rounded to float32
@@ -198,7 +137,7 @@ def test_conventions_by_hand(name, expected):
 
 
 def test_corners_and_back():
-    boxes = canonical(random_boxes(torch.Generator().manual_seed(4)))
+    boxes = canonical(random_boxes(torch.Generator().manual_seed(4), N))
     assert torch.allclose(corners(from_corners(corners(boxes))), corners(boxes), atol=1e-9)
     assert torch.allclose(from_corners(corners(boxes))[:, :4], boxes[:, :4], atol=1e-9)
 
