@@ -166,6 +166,8 @@ def from_corners(quads: Tensor) -> Tensor:
     """
     if quads.shape[-2:] != (4, 2):
         raise ValueError(f"corners need the shape (..., 4, 2), got {tuple(quads.shape)}.")
+    if not quads.is_floating_point():
+        quads = quads.to(torch.get_default_dtype())
     a, b, c, d = quads.unbind(-2)
     u, v = (b - a + c - d) / 2, (d - a + c - b) / 2
     angle = torch.atan2(u[..., 1], u[..., 0])
@@ -204,15 +206,18 @@ ANGLES = {
 def convert_angles(boxes: Tensor, source: str, target: str) -> Tensor:
     """The same boxes written in another convention, `(..., 5)`; see `ANGLES` for the names.
 
+    Computed in float64, so that a float32 angle is rounded once.
+
     >>> convert_angles(torch.tensor([0.0, 0.0, 4.0, 2.0, -30.0]), "degrees", "opencv")
-    tensor([ 0.0000,  0.0000,  2.0000,  4.0000, 60.0000])
+    tensor([ 0.,  0.,  2.,  4., 60.])
     """
     for name in (source, target):
         if name not in ANGLES:
             raise ValueError(f"unknown angle convention {name!r}: use one of {', '.join(ANGLES)}.")
     if boxes.shape[-1:] != (5,):
         raise ValueError(f"oriented boxes need 5 numbers each in their last dimension, got shape {tuple(boxes.shape)}.")
-    cx, cy, w, h, angle = boxes.unbind(-1)
+    dtype = boxes.dtype if boxes.is_floating_point() else torch.get_default_dtype()
+    cx, cy, w, h, angle = boxes.double().unbind(-1)
     if ANGLES[source].degrees:
         angle = angle.deg2rad()
     to = ANGLES[target]
@@ -229,7 +234,7 @@ def convert_angles(boxes: Tensor, source: str, target: str) -> Tensor:
             turned = torch.where(turned == 0, span, turned)
         w, h = torch.where(swap, h, w), torch.where(swap, w, h)
         angle = turned + to.lowest
-    return torch.stack([cx, cy, w, h, angle.rad2deg() if to.degrees else angle], -1)
+    return torch.stack([cx, cy, w, h, angle.rad2deg() if to.degrees else angle], -1).to(dtype)
 
 
 def canonical(boxes: Tensor) -> Tensor:

@@ -190,3 +190,14 @@ def test_a_point_has_a_finite_gradient_and_opposite_ends_of_float64_score_0():
         assert (
             positional_reward(far, torch.tensor([-1e308, 0.0, 1.0, 1.0, 0.0], dtype=torch.float64), proximity=form) == 0
         )
+
+
+def test_corners_may_be_integers():
+    quad = torch.tensor([[3, 4], [7, 4], [7, 6], [3, 6]])
+    assert torch.equal(from_corners(quad), from_corners(quad.float()))
+
+
+@pytest.mark.parametrize("name", sorted(ANGLES))
+def test_float32_angles_are_rounded_once(name):
+    boxes = random_boxes(torch.Generator().manual_seed(9), N).float()
+    assert torch.equal(convert_angles(boxes, "radians", name), convert_angles(boxes.double(), "radians", name).float())
