@@ -192,6 +192,47 @@ def test_a_point_has_a_finite_gradient_and_opposite_ends_of_float64_score_0():
         )
 
 
+def test_rows_that_are_no_boxes_score_exactly_0():
+    odd = torch.tensor([0, 1, 2.5, -1, torch.inf, -torch.inf, torch.nan, 1e308, -1e308, 1e-308], dtype=torch.float64)
+    rows = odd[torch.randint(0, len(odd), (20_000, 2, 5), generator=torch.Generator().manual_seed(7))]
+    for dtype in (torch.float64, torch.float32):
+        pred, target = rows.to(dtype).unbind(1)
+        score = oriented_iou(pred, target)
+        counts = rows.to(dtype).isfinite().all(-1).all(-1) & (rows.to(dtype)[..., 2:4] > 0).all(-1).all(-1)
+        assert (score[~counts] == 0).all()
+        assert ((score >= 0) & (score <= 1)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_the_scale_of_the_boxes_changes_neither_value_nor_makes_gradients_nan(scale):
+    pred = torch.tensor([0.4, 0.2, 4, 3, 0.4], dtype=torch.float64)
+    target = torch.tensor([0.3, 0.2, 4, 2, 0.3], dtype=torch.float64)
+    lengths = torch.tensor([scale, scale, scale, scale, 1], dtype=torch.float64)
+    scaled = [(box * lengths).requires_grad_() for box in (pred, target)]
+    overlap = oriented_iou(*scaled)
+    assert overlap.item() == pytest.approx(oriented_iou(pred, target).item(), abs=1e-12)
+    overlap.backward()
+    assert all(box.grad.isfinite().all() for box in scaled)
+
+
+def test_the_gradient_by_the_angle_of_upright_boxes_lies_between_the_slopes_of_both_sides():
+    target = torch.tensor([0.5, 0.3, 3, 2.5, 0], dtype=torch.float64)
+    pred = torch.tensor([[0, 0, 4, 2, 0], [1, 0, 4, 2, 0], [0, 0, 4, 2, pi / 2], [0.5, 0.2, 3, 3, 0]]).double()
+    pred.requires_grad_()
+    oriented_iou(pred, target).sum().backward()
+    step = pred.new_tensor([0, 0, 0, 0, 1e-7])
+    with torch.no_grad():
+        here, right, left = (oriented_iou(pred + k * step, target) for k in (0, 1, -1))
+    slopes = torch.stack([(right - here) / 1e-7, (here - left) / 1e-7])
+    assert (pred.grad[:, 4] > slopes.amin(0) - 1e-6).all()
+    assert (pred.grad[:, 4] < slopes.amax(0) + 1e-6).all()
+
+
+def test_long_batches_score_as_their_rows():
+    pred, target = (b.repeat(5, 1) for b in pairs("random", torch.Generator().manual_seed(8), N))
+    assert torch.allclose(oriented_iou(pred, target), oriented_iou(pred[:N], target[:N]).repeat(5), rtol=0, atol=1e-12)
+
+
 def test_corners_may_be_integers():
     quad = torch.tensor([[3, 4], [7, 4], [7, 6], [3, 6]])
     assert torch.equal(from_corners(quad), from_corners(quad.float()))
