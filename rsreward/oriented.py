@@ -39,8 +39,8 @@ def oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
         target: `(..., 5)`, broadcast against `pred`.
 
     Returns:
-        `(...)`, in the dtype of the inputs. Computed in float64: within 1e-6 of the exact value in float32, within
-        1e-12 in float64 for sides of like size.
+        `(...)`, in the dtype of the inputs. Computed in float64: float32 results are exact to their rounding, float64
+        ones within 1e-12, also for sides 100,000 times as long as the other.
 
     Raises:
         ValueError: if the shapes do not fit.
