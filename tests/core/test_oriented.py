@@ -7,6 +7,7 @@ import torch
 from boxes_strategies import box
 from hypothesis import given
 from hypothesis import strategies as st
+from oriented_pairs import KINDS, pairs, random_boxes, shapely_iou, turned
 
 from rsreward import (
     ANGLES,
@@ -25,73 +26,11 @@ from rsreward import (
 N = 4_000
 FORMS = ["center", "region", "keypoints"]
 side = st.floats(0.1, 100)
-SCALE = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.01], dtype=torch.float64)
-
-
-def random_boxes(generator, n=N, extent=100.0):
-    draw = torch.rand(n, 5, generator=generator, dtype=torch.float64)
-    return draw * torch.tensor([extent, extent, 60, 60, 2 * pi]) + torch.tensor([0, 0, 1, 1, -pi])
-
-
-def pairs(kind, generator):
-    """Prediction and truth of one of the kinds of pairs that overlap kernels fail on."""
-    a, b = random_boxes(generator), random_boxes(generator)
-    noise = torch.randn(N, 5, generator=generator, dtype=torch.float64) * SCALE
-    if kind.startswith("noise"):
-        a = b + noise * float(kind.split()[1])
-        a[:, 2:4] = a[:, 2:4].abs()
-    elif kind == "touching":
-        a = b.clone()
-        a[:, :2] += b[:, 2:3] * torch.stack([b[:, 4].cos(), b[:, 4].sin()], 1)
-    elif kind == "nested":
-        a = b.clone()
-        a[:, 2:4] *= torch.rand(N, 2, generator=generator, dtype=torch.float64)
-    elif kind == "slivers":
-        b[:, 2], b[:, 3] = 1e5, 1.0
-        a = b.clone()
-        along = torch.stack([b[:, 4].cos(), b[:, 4].sin()], 1)
-        a[:, :2] += 3e3 * noise[:, :1] * along
-        a[:, 4] += 1e-3 * noise[:, 4]
-    elif kind == "crossed slivers":
-        a[:, 2:4], b[:, 2:4] = torch.tensor([500.0, 0.5]), torch.tensor([500.0, 0.5])
-    elif kind == "sliver in box":
-        a[:, 2:4] = torch.tensor([1e4, 1e-2])
-    elif kind == "equal angles":
-        a[:, 4] = b[:, 4]
-    elif kind == "upright":
-        a[:, 4], b[:, 4] = 0.0, pi / 2
-    elif kind == "far away":
-        a = b + 10 * noise
-        a[:, 2:4] = a[:, 2:4].abs() + 0.1
-        a[:, :2], b[:, :2] = a[:, :2] + 9e4, b[:, :2] + 9e4
-    return a, b
-
-
-def turned(boxes, turn, order):
-    return boxes[:, order] + boxes.new_tensor([0, 0, 0, 0, turn])
-
-
-def polygons(boxes):
-    cx, cy, w, h, angle = boxes.double().numpy().T
-    c, s = np.cos(angle), np.sin(angle)
-    signs = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-    points = [[cx + (x * w * c - y * h * s) / 2, cy + (x * w * s + y * h * c) / 2] for x, y in signs]
-    return shapely.polygons(np.array(points).transpose(2, 0, 1))
-
-
-def shapely_iou(pred, target):
-    p, t = polygons(pred), polygons(target)
-    overlap = shapely.area(shapely.intersection(p, t))
-    return torch.tensor(overlap / (shapely.area(p) + shapely.area(t) - overlap))
-
-
-KINDS = ["random", "touching", "nested", "slivers", "crossed slivers", "sliver in box", "noise 1", "noise 0.01",
-         "noise 0.0001", "equal angles", "upright", "far away"]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_oriented_iou_equals_shapely(kind):
-    pred, target = (b.float() for b in pairs(kind, torch.Generator().manual_seed(0)))
+    pred, target = (b.float() for b in pairs(kind, torch.Generator().manual_seed(0), N))
     expected = shapely_iou(pred, target)
     assert (oriented_iou(pred, target) - expected).abs().max() < 1e-6
     assert (oriented_iou(pred.double(), target.double()) - expected).abs().max() < 1e-10
@@ -102,7 +41,7 @@ def test_oriented_iou_equals_shapely(kind):
 @pytest.mark.parametrize("kind", ["random", "noise 1", "noise 0.0001", "far away"])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_box_written_otherwise_gives_the_same(kind, form):
-    pred, target = pairs(kind, torch.Generator().manual_seed(1))
+    pred, target = pairs(kind, torch.Generator().manual_seed(1), N)
     plain = oriented_iou(pred, target), gaussian_proximity(pred, target, over=form)
     for turn, order in ((pi, [0, 1, 2, 3, 4]), (pi / 2, [0, 1, 3, 2, 4]), (-pi / 2, [0, 1, 3, 2, 4])):
         again = turned(pred, turn, order)
@@ -112,7 +51,7 @@ def test_the_same_box_written_otherwise_gives_the_same(kind, form):
 
 
 def test_a_box_against_itself_written_otherwise_is_1():
-    boxes = random_boxes(torch.Generator().manual_seed(2)).float()
+    boxes = random_boxes(torch.Generator().manual_seed(2), N).float()
     for turn, order in ((pi, [0, 1, 2, 3, 4]), (pi / 2, [0, 1, 3, 2, 4]), (3 * pi, [0, 1, 2, 3, 4])):
         again = turned(boxes, turn, order)
         assert (1 - oriented_iou(again, boxes)).abs().max() < 5e-5  # the turned angle is rounded to float32
@@ -198,7 +137,7 @@ def test_conventions_by_hand(name, expected):
 
 
 def test_corners_and_back():
-    boxes = canonical(random_boxes(torch.Generator().manual_seed(4)))
+    boxes = canonical(random_boxes(torch.Generator().manual_seed(4), N))
     assert torch.allclose(corners(from_corners(corners(boxes))), corners(boxes), atol=1e-9)
     assert torch.allclose(from_corners(corners(boxes))[:, :4], boxes[:, :4], atol=1e-9)
 
@@ -251,3 +190,55 @@ def test_a_point_has_a_finite_gradient_and_opposite_ends_of_float64_score_0():
         assert (
             positional_reward(far, torch.tensor([-1e308, 0.0, 1.0, 1.0, 0.0], dtype=torch.float64), proximity=form) == 0
         )
+
+
+def test_rows_that_are_no_boxes_score_exactly_0():
+    odd = torch.tensor([0, 1, 2.5, -1, torch.inf, -torch.inf, torch.nan, 1e308, -1e308, 1e-308], dtype=torch.float64)
+    rows = odd[torch.randint(0, len(odd), (20_000, 2, 5), generator=torch.Generator().manual_seed(7))]
+    for dtype in (torch.float64, torch.float32):
+        pred, target = rows.to(dtype).unbind(1)
+        score = oriented_iou(pred, target)
+        counts = rows.to(dtype).isfinite().all(-1).all(-1) & (rows.to(dtype)[..., 2:4] > 0).all(-1).all(-1)
+        assert (score[~counts] == 0).all()
+        assert ((score >= 0) & (score <= 1)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_the_scale_of_the_boxes_changes_neither_value_nor_makes_gradients_nan(scale):
+    pred = torch.tensor([0.4, 0.2, 4, 3, 0.4], dtype=torch.float64)
+    target = torch.tensor([0.3, 0.2, 4, 2, 0.3], dtype=torch.float64)
+    lengths = torch.tensor([scale, scale, scale, scale, 1], dtype=torch.float64)
+    scaled = [(box * lengths).requires_grad_() for box in (pred, target)]
+    overlap = oriented_iou(*scaled)
+    assert overlap.item() == pytest.approx(oriented_iou(pred, target).item(), abs=1e-12)
+    overlap.backward()
+    assert all(box.grad.isfinite().all() for box in scaled)
+
+
+def test_the_gradient_by_the_angle_of_upright_boxes_lies_between_the_slopes_of_both_sides():
+    target = torch.tensor([0.5, 0.3, 3, 2.5, 0], dtype=torch.float64)
+    pred = torch.tensor([[0, 0, 4, 2, 0], [1, 0, 4, 2, 0], [0, 0, 4, 2, pi / 2], [0.5, 0.2, 3, 3, 0]]).double()
+    pred.requires_grad_()
+    oriented_iou(pred, target).sum().backward()
+    step = pred.new_tensor([0, 0, 0, 0, 1e-7])
+    with torch.no_grad():
+        here, right, left = (oriented_iou(pred + k * step, target) for k in (0, 1, -1))
+    slopes = torch.stack([(right - here) / 1e-7, (here - left) / 1e-7])
+    assert (pred.grad[:, 4] > slopes.amin(0) - 1e-6).all()
+    assert (pred.grad[:, 4] < slopes.amax(0) + 1e-6).all()
+
+
+def test_long_batches_score_as_their_rows():
+    pred, target = (b.repeat(5, 1) for b in pairs("random", torch.Generator().manual_seed(8), N))
+    assert torch.allclose(oriented_iou(pred, target), oriented_iou(pred[:N], target[:N]).repeat(5), rtol=0, atol=1e-12)
+
+
+def test_corners_may_be_integers():
+    quad = torch.tensor([[3, 4], [7, 4], [7, 6], [3, 6]])
+    assert torch.equal(from_corners(quad), from_corners(quad.float()))
+
+
+@pytest.mark.parametrize("name", sorted(ANGLES))
+def test_float32_angles_are_rounded_once(name):
+    boxes = random_boxes(torch.Generator().manual_seed(9), N).float()
+    assert torch.equal(convert_angles(boxes, "radians", name), convert_angles(boxes.double(), "radians", name).float())
