@@ -17,6 +17,7 @@ try:
 
     from .cli_cot import cot
     from .cli_data import app as data_app
+    from .cli_evaluate import evaluate
 except ImportError as error:
     sys.exit(f"rsreward: the command line needs {error.name}: pip install 'rsreward[recipe]'.")
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command()(cot)
+app.command()(evaluate)
 console = Console()
 if not console.is_terminal:
     console = Console(width=140)

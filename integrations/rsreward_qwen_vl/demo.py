@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel, Processor
 
 from .data import explained, scene_dataset, scene_row
 from .errors import InputError
-from .evaluate import generate, measure
+from .generation import generate, measure
 from .prompts import instruction
 from .scenes import generate_scene
 from .tiny import build_model, build_processor, train_tokenizer

@@ -1,60 +1,216 @@
-"""Answers of a model on rows of a dataset, and what they are worth."""
+"""`rsreward evaluate`: the answers of a model to a data set's questions, and what they are worth."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+import base64
+import json
+import mimetypes
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from math import comb
+from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+import openai
 import torch
-from transformers import PreTrainedModel, ProcessorMixin
+from PIL import Image
+from transformers import AutoModelForImageTextToText
 
-from rsreward import grounding_metrics, parse_boxes
+from rsreward import CONVENTIONS, Space, grounding_breakdown, grounding_metrics, parse_boxes, size_class
+from rsreward.metrics import counted_iou
 
-from .data import SPACE
+from .datasets import Example, inside
+from .errors import InputError
+from .generation import generate
+from .lines import resume_lines
+from .processors import load_processor
+from .prompts import instruction, prompt
 
-Progress = Callable[[int], None]
-
-
-@torch.no_grad()
-def generate(
-    model: PreTrainedModel,
-    processor: ProcessorMixin,
-    rows: Sequence[dict[str, Any]],
-    *,
-    sampled: bool,
-    seed: int = 0,
-    batch_size: int = 64,
-    max_new_tokens: int = 96,
-    progress: Progress = lambda done: None,
-) -> list[str]:
-    """One completion a row, greedy or sampled at temperature 1."""
-    model.eval()
-    torch.manual_seed(seed)
-    sampling = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0} if sampled else {"do_sample": False}
-    texts: list[str] = []
-    for start in range(0, len(rows), batch_size):
-        batch = rows[start : start + batch_size]
-        inputs = processor(
-            images=[row["images"] for row in batch],
-            text=[_chat(processor, row) for row in batch],
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-        ).to(model.device)
-        output = model.generate(**inputs, max_new_tokens=max_new_tokens, **sampling)
-        texts += processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        progress(len(texts))
-    return texts
+Progress = Callable[[int, int], None]
 
 
-def _chat(processor: ProcessorMixin, row: dict[str, Any]) -> str:
-    user = row["prompt"][0]
-    content = [{"type": "image"}] * len(row["images"]) + [{"type": "text", "text": user["content"]}]
-    text: str = processor.apply_chat_template([user | {"content": content}], tokenize=False, add_generation_prompt=True)
-    return text
+@dataclass(frozen=True)
+class Asking:
+    """How a model is asked.
+
+    Attributes:
+        model: its folder or its name; behind an endpoint, what that serves.
+        endpoint: base URL of an OpenAI-compatible server; None to load the model here.
+        template: what the user says, with {query} in it.
+        samples: answers a question.
+        temperature: 0 for greedy answers.
+        max_new_tokens, batch_size, seed: of the generation; batch_size is the number of requests at once for a server.
+    """
+
+    model: str
+    template: str
+    endpoint: str | None = None
+    key: str = "none"
+    samples: int = 1
+    temperature: float = 0.0
+    max_new_tokens: int = 512
+    batch_size: int = 16
+    seed: int = 0
 
 
-def measure(texts: Sequence[str], rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Acc@0.5, Acc@0.7, mIoU and parse rate of completions."""
+def answer(
+    examples: Sequence[Example], images: Path, asking: Asking, out: Path, *, progress: Progress = lambda done, of: None
+) -> list[dict[str, Any]]:
+    """The rows of `out/completions.jsonl`, in the order of the examples; what is missing there is asked and written.
+
+    Answers come in batches that do not depend on what was there before, so a run that was cut off and started again
+    ends with the same answers.
+    """
+    several = [example.source_id for example in examples if len(example.boxes) != 1]
+    if several:
+        raise InputError(f"the question {several[0]} has several boxes: only questions with one can be measured.")
+    out.mkdir(parents=True, exist_ok=True)
+    _same_asking(out / "asked.json", asking)
+    path = out / "completions.jsonl"
+    done = {(row["source_id"], row["sample"]): row for row in resume_lines(path)}
+    wanted = [(example, sample) for sample in range(asking.samples) for example in examples]
+    batches = [wanted[start : start + asking.batch_size] for start in range(0, len(wanted), asking.batch_size)]
+    missing = [batch for batch in batches if any((e.source_id, s) not in done for e, s in batch)]
+    progress(len(wanted) - sum(map(len, missing)), len(wanted))
+    source = _served if asking.endpoint else _loaded
+    with path.open("a", encoding="utf-8") as file:
+        for batch, texts in source(missing, images, asking):
+            for (example, sample), text in zip(batch, texts, strict=True):
+                if (example.source_id, sample) not in done:
+                    row = _row(example, sample, text)
+                    file.write(json.dumps(row) + "\n")
+                    done[example.source_id, sample] = row
+            file.flush()
+            progress(len(done), len(wanted))
+    return [done[example.source_id, sample] for example, sample in wanted]
+
+
+def _same_asking(path: Path, asking: Asking) -> None:
+    """Answers that were asked for in another way are not gone on with."""
+    asked = {name: value for name, value in asdict(asking).items() if name not in ("key", "samples")}
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != asked:
+        raise InputError(f"{path.parent} holds answers that were asked for in another way: give another --out.")
+    path.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+
+
+def _row(example: Example, sample: int, text: str) -> dict[str, Any]:
+    fields = ("source_id", "image", "query", "width", "height", "category", "unique")
+    return {name: getattr(example, name) for name in fields} | {
+        "target": example.boxes[0], "sample": sample, "completion": text,
+    }  # fmt: skip
+
+
+Batch = list[tuple[Example, int]]
+
+
+def _loaded(batches: list[Batch], images: Path, asking: Asking) -> Iterator[tuple[Batch, list[str]]]:
+    """From a model that is loaded here."""
+    if not batches:
+        return
+    processor = load_processor(asking.model)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = AutoModelForImageTextToText.from_pretrained(asking.model, dtype="auto").to(device)
+    for batch in batches:
+        rows = [
+            {"images": [_image(inside(images, e.image))], "prompt": prompt(e.query, asking.template)} for e, _ in batch
+        ]
+        first, sample = batch[0]
+        texts = generate(
+            model, processor, rows, sampled=asking.temperature > 0, temperature=asking.temperature or 1.0,
+            seed=_seed(asking.seed, first.source_id, sample), batch_size=len(rows),
+            max_new_tokens=asking.max_new_tokens,
+        )  # fmt: skip
+        yield batch, texts
+
+
+def _seed(seed: int, source_id: str, sample: int) -> int:
+    """A seed of its own for each batch, by the question it begins with."""
+    return crc32(f"{seed} {sample} {source_id}".encode())
+
+
+def _image(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise InputError(f"the image {path} cannot be read: {error}.") from None
+
+
+def _served(batches: list[Batch], images: Path, asking: Asking) -> Iterator[tuple[Batch, list[str]]]:
+    """From a server; a request that fails after five tries ends the run, which the same command takes up again."""
+
+    async def one(client: openai.AsyncOpenAI, example: Example, sample: int) -> str:
+        path = inside(images, example.image)
+        data = base64.b64encode(path.read_bytes()).decode()
+        kind = mimetypes.guess_type(path.name)[0] or "image/jpeg"
+        reply = await client.chat.completions.create(
+            model=asking.model, max_tokens=asking.max_new_tokens, temperature=asking.temperature,
+            seed=asking.seed + sample, messages=[{"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}},
+                {"type": "text", "text": instruction(example.query, asking.template)},
+            ]}],
+        )  # fmt: skip
+        return reply.choices[0].message.content or ""
+
+    async def many(batch: Batch) -> list[str]:
+        async with openai.AsyncOpenAI(base_url=asking.endpoint, api_key=asking.key, max_retries=5) as client:
+            return list(await asyncio.gather(*(one(client, example, sample) for example, sample in batch)))
+
+    for batch in batches:
+        try:
+            yield batch, asyncio.run(many(batch))
+        except (openai.OpenAIError, OSError) as error:
+            raise InputError(f"{asking.endpoint} did not answer for {asking.model!r}: {error}") from None
+
+
+def pass_at_k(hits: Sequence[int], samples: int, k: int) -> float:
+    """The mean chance that of k answers out of the samples at least one is right.
+
+        pass@k = mean over questions of 1 - C(n - c, k) / C(n, k)    (Chen et al. 2021, the unbiased estimate)
+
+    Args:
+        hits: c, the number of right answers of each question.
+        samples: n, the number of answers of each.
+
+    >>> pass_at_k([0, 1, 2], samples=2, k=1), pass_at_k([0, 1, 2], samples=2, k=2)
+    (0.5, 0.6666666666666666)
+    """
+    chances = [1 - comb(samples - c, k) / comb(samples, k) for c in hits]
+    return sum(chances) / max(len(chances), 1)
+
+
+def results(rows: Sequence[dict[str, Any]], asking: Asking, space: Space) -> dict[str, Any]:
+    """What the answers are worth: all conventions, groups of questions, pass@k, and how they came about."""
     width, height = ([row[side] for row in rows] for side in ("width", "height"))
-    pred = parse_boxes(texts, space=SPACE, width=width, height=height)
-    metrics = grounding_metrics(pred, torch.tensor([row["target"] for row in rows]))
-    return {name: round(value, 4) for name, value in metrics.items() if name != "rows"}
+    size: dict[str, Any] = {"width": width, "height": height}
+    pred = parse_boxes([row["completion"] for row in rows], space=space, **size)
+    target = torch.tensor([row["target"] for row in rows])
+    groups = {"size": size_class(target)} | {name: [row[name] for row in rows] for name in ("category", "unique")}
+    hits: dict[str, int] = {}
+    for row, overlap in zip(rows, counted_iou(pred, target).tolist(), strict=True):
+        hits[row["source_id"]] = hits.get(row["source_id"], 0) + (overlap >= 0.5)
+    ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= asking.samples]
+    return {
+        "metrics": {name: grounding_metrics(pred, target, convention=name, **size) for name in CONVENTIONS},
+        "groups": {
+            name: {str(group): values for group, values in grounding_breakdown(pred, target, of, **size).items()}
+            for name, of in groups.items()
+            if any(group is not None for group in of)
+        },
+        "pass@k at IoU 0.5": {str(k): pass_at_k(list(hits.values()), asking.samples, k) for k in ks},
+        "asked": {name: value for name, value in asdict(asking).items() if name != "key"},
+        "space": asdict(space),
+        "versions": {name: version(name) for name in ("rsreward", "torch", "transformers")},
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the working folder, where it is one of git."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S607
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -42,6 +42,7 @@ def teacher_instruction(query: str, box: Sequence[float], width: int, height: in
 
     The box is given in the student's coordinate space, so that the chain can be learned from as it is written.
 
+    >>> from rsreward import SPACES
     >>> print(teacher_instruction("the left ship", [80, 160, 240, 320], 800, 800, SPACES["qwen3-vl"])[:92])
     You write a training example for a model that finds objects in aerial images by reasoning ab
     """

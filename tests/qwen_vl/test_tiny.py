@@ -1,7 +1,7 @@
 import pytest
 import torch
 from rsreward_qwen_vl.data import explained, scene_dataset, scene_row
-from rsreward_qwen_vl.evaluate import generate, measure
+from rsreward_qwen_vl.generation import generate, measure
 from rsreward_qwen_vl.prompts import instruction
 from rsreward_qwen_vl.scenes import generate_scene
 from rsreward_qwen_vl.tiny import build_model, build_processor, train_tokenizer

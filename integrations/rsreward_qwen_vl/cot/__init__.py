@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ..datasets import Example
 from ..errors import InputError
+from ..lines import resume_lines
 from .filter import Filter
 
 SCHEMA = pa.schema(
@@ -51,7 +52,7 @@ async def collect(
     """
     out.mkdir(parents=True, exist_ok=True)
     chains = out / "chains.jsonl"
-    done = _resume(chains)
+    done = {_key(row["dataset"], row["source_id"]): row for row in resume_lines(chains)}
     wanted = {_key(example.dataset, example.source_id): example for example in examples}
     if len(wanted) < len(examples):
         raise InputError(
@@ -110,19 +111,3 @@ def _kept(example: Example, completion: str) -> dict[str, Any]:
         "dataset": example.dataset, "source_id": example.source_id, "image": example.image, "query": example.query,
         "width": example.width, "height": example.height, "target": example.boxes[0], "completion": completion,
     }  # fmt: skip
-
-
-def _resume(chains: Path) -> dict[str, dict[str, Any]]:
-    """The chains of an earlier run; a last line that was cut off is removed from the file."""
-    if not chains.exists():
-        return {}
-    content = chains.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        with chains.open("r+b") as file:
-            file.truncate(len(whole))
-    try:
-        rows = [json.loads(line) for line in whole.splitlines()]
-        return {_key(row["dataset"], row["source_id"]): row for row in rows}
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{chains} is not what this command writes: move it away or give another --out.") from None
