@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from rsreward import consistency_weight, group_statistics, iou, parse_boxes
 
 from .data import SPACE
+from .gallery import shade
 from .scenes import Scene, draw_scene, generate_scene
 
 PICTURE = 288  # pixels: scenes are drawn larger than the model sees them
@@ -83,7 +84,7 @@ def _groups(answers: dict[str, Any], settings: dict[str, Any]) -> list[dict[str,
             ious = torch.tensor([line["iou"] for line in group])
             mean, var = group_statistics(ious)
             scene = generate_scene(group[0]["seed"], settings["level"])
-            boxes = [(group[0]["target"], TRUE)] + [(line["box"], _shade(line["iou"])) for line in group]
+            boxes = [(group[0]["target"], TRUE)] + [(line["box"], shade(line["iou"])) for line in group]
             cards.append(
                 {
                     "stage": stage,
@@ -95,11 +96,6 @@ def _groups(answers: dict[str, Any], settings: dict[str, Any]) -> list[dict[str,
                 }
             )
     return cards
-
-
-def _shade(value: float) -> str:
-    """Red for IoU 0, green for 1."""
-    return f"#{int(235 * (1 - value) + 20):02x}{int(200 * value + 40):02x}40"
 
 
 def _picture(scene: Scene, boxes: list[tuple[list[float] | None, str]], size: float) -> Image.Image:

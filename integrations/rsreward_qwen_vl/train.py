@@ -1,6 +1,7 @@
 """`rsreward sft` and `rsreward grpo`: TRL's trainers from a YAML file and arguments, as TRL's own scripts take them."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from math import ceil
@@ -16,6 +17,7 @@ import rsreward
 from rsreward import Space
 
 from .errors import InputError
+from .gallery import RolloutGallery
 from .processors import load_processor, save_processor, with_bounds_of
 from .prompts import TEMPLATE
 from .training import newest_checkpoint
@@ -39,7 +41,11 @@ class RecipeArguments:
     lambda_mean: float = field(default=1.2, metadata={"help": "Weight of hard groups."})
     lambda_var: float = field(default=1.0, metadata={"help": "Weight of incoherent groups."})
     normalize_weight: bool = field(default=False, metadata={"help": "Divide the weights by their mean."})
+    gallery_steps: int = field(default=50, metadata={"help": "Steps between pictures of rollouts; 0 for none."})
     dry_run: bool = field(default=False, metadata={"help": "Print the resolved plan and stop."})
+
+
+PAPER = {"alpha": 2.5, "position_weight": 0.1, "lambda_mean": 1.2, "lambda_var": 1.0, "share": 0.4, "max_steps": 1500}
 
 
 class _Parser(TrlParser):
@@ -106,15 +112,17 @@ def grpo(arguments: list[str]) -> None:
     if _planned("grpo", recipe, config, model, space, plan):
         return
     set_seed(config.seed)
+    weights = {"lambda_mean": recipe.lambda_mean, "lambda_var": recipe.lambda_var}
     kind, extra = GRPOTrainer, {}
     if recipe.consistency:
-        weights = {"lambda_mean": recipe.lambda_mean, "lambda_var": recipe.lambda_var}
         kind = SpatialConsistencyGRPOTrainer
         extra = {"consistency": weights | {"normalize": recipe.normalize_weight}}
     trainer = kind(
         model=model.model_name_or_path, reward_funcs=[position, form], args=_loading(config, model),
         train_dataset=rows, processing_class=processor, peft_config=get_peft_config(model), **extra,
     )  # fmt: skip
+    if recipe.gallery_steps:
+        trainer.add_callback(RolloutGallery(trainer, recipe.gallery_steps, weights))
     _train(trainer, processor, config, model)
 
 
@@ -170,10 +178,15 @@ def _planned(
     stage: str, recipe: RecipeArguments, config: Any, model: ModelConfig, space: Space, plan: dict[str, Any]
 ) -> bool:
     """Print the plan and keep it in the run's folder; whether that was all that was wanted."""
+    used = asdict(recipe) | {"max_steps": config.max_steps}
+    paper = {name: value for name, value in PAPER.items() if stage == "grpo"}
     plan = {
         "stage": stage, "model": model.model_name_or_path, **plan, "learning_rate": config.learning_rate,
         "processes": config.world_size, "lora": model.use_peft, "template": recipe.template, "space": asdict(space),
-        "recipe": {n: value for n, value in asdict(recipe).items() if n not in ("template", "space", "dry_run")},
+        "recipe": {n: value for n, value in used.items() if n not in ("template", "space", "dry_run", "max_steps")},
+        "as_in_the_paper": [name for name, value in paper.items() if used[name] == value],
+        "other_than_in_the_paper": {n: f"{used[n]}, not {v}" for n, v in paper.items() if used[n] != v},
+        "memory": _memory(model, config.world_size),
         "versions": {name: version(name) for name in ("rsreward", "torch", "transformers", "trl")},
     }  # fmt: skip
     if config.process_index == 0:
@@ -183,6 +196,18 @@ def _planned(
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "plan.json").write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
     return recipe.dry_run
+
+
+def _memory(model: ModelConfig, processes: int) -> str:
+    """What weights, gradients and optimizer take on each GPU, by the size that the model has in its name."""
+    size = re.search(r"(\d+(?:\.\d+)?)B\b", str(model.model_name_or_path), re.IGNORECASE)
+    if size is None:
+        return "unknown: the model's name does not say how large it is"
+    billions = float(size[1])
+    if model.use_peft:
+        return f"about {2 * billions:.0f} GB: {billions:g}B weights of 2 bytes; activations, LoRA and rollouts on top"
+    full = f"{16 * billions / processes:.0f} GB a process: {billions:g}B weights of 16 bytes with gradients and Adam"
+    return f"about {full}, sharded over {processes}; activations and rollouts on top"
 
 
 def _train(trainer: Any, processor: Any, config: Any, model: ModelConfig) -> None:

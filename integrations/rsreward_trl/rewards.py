@@ -113,12 +113,15 @@ class BoxReward:
         pred, truth = self.boxes(completions, target=target, width=width, height=height)
         known = torch.tensor([box is not None for box in target or ()])
         scores = self.reward(pred, truth, **self.options)
+        parts = self.parts(pred, truth) if log_metric or log_extra else {}
         if log_metric is not None and (known.any() or dist.is_initialized()):
             # TRL before 1.14 hangs unless every process logs the same names: one without targets logs NaN then.
-            for part, value in self.parts(pred, truth).items():
+            for part, value in parts.items():
                 log_metric(f"{self.__name__}/{part}", value[known].mean().item())
         if log_extra is not None:
             log_extra(f"{self.__name__}/box", [_rounded(box) for box in pred])
+            log_extra(f"{self.__name__}/target", [_rounded(box) for box in truth])
+            log_extra(f"{self.__name__}/iou", parts["iou"].tolist())
         return [score if ok else None for score, ok in zip(scores.tolist(), known.tolist(), strict=True)]
 
     def boxes(

@@ -10,6 +10,7 @@ import rsreward_qwen_vl
 import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
+from PIL import Image
 from rsreward_qwen_vl.cli import app
 from rsreward_qwen_vl.data import explained
 from rsreward_qwen_vl.datasets import read_examples
@@ -82,12 +83,21 @@ def test_sft_then_grpo_from_what_it_saved(world, tmp_path):
     losses = [log["loss"] for log in json.loads((tmp_path / "sft/history.json").read_text()) if "loss" in log]
     assert losses[-1] < losses[0]
     assert plan_of(str(tmp_path / "sft"))["examples_per_step"] == 4
-    result = run(*grpo_arguments(world, tmp_path / "sft", tmp_path / "grpo"))
+    result = run(*grpo_arguments(world, tmp_path / "sft", tmp_path / "grpo", "--gallery_steps", 2))
     plan = plan_of(str(tmp_path / "grpo"))
     assert (plan["space"]["name"], plan["prompts_per_step"], plan["template"]) == ("qwen3-vl", 2, TEMPLATE)
     assert "completions_per_step: 8" in result.stdout
     logs = json.loads((tmp_path / "grpo/history.json").read_text())
     assert all(1 <= log["consistency/weight_mean"] <= 3 for log in logs if "loss" in log)
+    shown = json.loads((tmp_path / "grpo/gallery/step_00002.json").read_text())
+    assert len(shown) == 2
+    targets = [example.boxes[0] for example in read_examples(world / "scenes/train.parquet")]
+    for group in shown:
+        assert len(group["completions"]) == len(group["ious"]) == 4
+        assert any(group["target"] == pytest.approx(target, abs=0.1) for target in targets)
+        assert group["query"].startswith("Locate ")
+    with Image.open(tmp_path / "grpo/gallery/step_00002.png") as picture:
+        assert len(picture.crop((0, 0, 384, 384)).getcolors(200_000)) > 100
     before, after = (load_file(tmp_path / stage / "model.safetensors") for stage in ("sft", "grpo"))
     assert before.keys() == after.keys()
     assert load_processor(str(tmp_path / "grpo")).image_processor.size["longest_edge"] == 64 * 64
@@ -127,6 +137,7 @@ def test_the_plan_can_be_seen_without_training(world, tmp_path):
     shown = run(*grpo_arguments(world, world / "qwen3-vl-tiny", tmp_path / "out", "--dry_run", "--share", 0.4)).stdout
     assert "examples: 10\n" in shown
     assert "steps: 4\n" in shown
+    assert "max_steps: 4, not 1500" in shown
     assert not (tmp_path / "out").exists()
 
 
@@ -164,6 +175,10 @@ def test_the_full_size_configurations_resolve(world, tmp_path, config, model):
     assert plan["lora"] == ("lora" in config)
     if "grpo" in config:
         assert (plan["steps"], plan["prompts_per_step"]) == (1500, 8 if "lora" in config else 1)
+        assert len(plan["as_in_the_paper"]) == 6
+        assert not plan["other_than_in_the_paper"]
+    billions = int(model.partition("B-")[0][-1])
+    assert f"about {billions * (2 if 'lora' in config else 16)} GB" in plan["memory"]
 
 
 def test_the_launch_configuration_is_accelerates():

@@ -58,7 +58,9 @@ def test_parts_and_boxes_are_logged():
     assert metrics == {
         "positional_reward/iou": 0.5, "positional_reward/parse_rate": 0.5, "positional_reward/proximity": 0.5,
     }  # fmt: skip
-    assert columns == {"positional_reward/box": [[0, 0, 400, 400], None]}
+    assert columns["positional_reward/box"] == [[0, 0, 400, 400], None]
+    assert columns["positional_reward/target"] == [list(map(float, box)) for box in COLUMNS["target"]]
+    assert columns["positional_reward/iou"] == [1, 0]
 
 
 def test_rewards_can_be_pickled():
