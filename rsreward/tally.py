@@ -1,11 +1,11 @@
 """Ratios of sums over rows, with bootstrap intervals; the sums survive batches and several processes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-BUCKETS = 1024
+BLOCK = 100  # resamples at a time
 Ratios = Mapping[str, tuple[str, str]]
 
 
@@ -20,6 +20,7 @@ class Tally:
     Args:
         ratios: for each metric the column to divide and the column to divide by; the column "rows" counts rows.
         empty: a metric's value where there is nothing to divide by.
+        buckets: how many.
         device: where the sums are kept.
 
     >>> tally = Tally({"acc": ("hits", "rows")})
@@ -28,10 +29,12 @@ class Tally:
     {'acc': 0.75}
     """
 
-    def __init__(self, ratios: Ratios, *, empty: float = 0.0, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, ratios: Ratios, *, empty: float = 0.0, buckets: int = 1024, device: torch.device | str = "cpu"
+    ) -> None:
         self.ratios, self.empty = dict(ratios), empty
         self.columns = tuple(dict.fromkeys(["rows", *(name for pair in self.ratios.values() for name in pair)]))
-        self.sums = torch.zeros(BUCKETS, len(self.columns), dtype=torch.float64, device=device)
+        self.sums = torch.zeros(buckets, len(self.columns), dtype=torch.float64, device=device)
 
     @property
     def rows(self) -> int:
@@ -54,7 +57,7 @@ class Tally:
         if any(value.shape != (len(values[0]),) for value in values):
             raise ValueError(f"columns need one length, got {[tuple(value.shape) for value in values]}.")
         table = torch.stack([torch.ones_like(values[0]), *values], 1)
-        bucket = (self.rows + torch.arange(len(table), device=self.sums.device)) % BUCKETS
+        bucket = (self.rows + torch.arange(len(table), device=self.sums.device)) % len(self.sums)
         self.sums.index_add_(0, bucket, table)
 
     def compute(self) -> dict[str, float]:
@@ -69,8 +72,8 @@ class Tally:
             resamples: how many.
             seed: of the draws.
         """
-        drawn = self._ratios(self._weights(resamples, seed) @ self.sums)
-        return _percentiles(drawn, self.ratios, level)
+        drawn = [self._ratios(weights @ self.sums) for weights in self._weights(resamples, seed)]
+        return _percentiles(torch.cat(drawn), self.ratios, level)
 
     def _ratios(self, sums: Tensor) -> Tensor:
         """`(..., columns)` -> `(..., metrics)`."""
@@ -79,14 +82,16 @@ class Tally:
         )  # fmt: skip
         return torch.where(bottom > 0, top / bottom, self.empty)
 
-    def _weights(self, resamples: int, seed: int) -> Tensor:
-        """`(resamples, buckets)`: how often each bucket that holds rows is drawn, as many draws as there are such."""
-        used = self.sums[:, 0].nonzero()[:, 0]
-        weights = torch.zeros(resamples, BUCKETS, dtype=torch.float64)
-        if len(used):
-            draws = torch.randint(len(used), (resamples, len(used)), generator=torch.Generator().manual_seed(seed))
-            weights.scatter_add_(1, used.cpu()[draws], torch.ones_like(draws, dtype=torch.float64))
-        return weights.to(self.sums.device)
+    def _weights(self, resamples: int, seed: int) -> Iterator[Tensor]:
+        """How often each bucket that holds rows is drawn, in as many draws: `(BLOCK, buckets)` at a time."""
+        used = self.sums[:, 0].nonzero()[:, 0].cpu()
+        generator = torch.Generator().manual_seed(seed)
+        for start in range(0, resamples, BLOCK):
+            weights = torch.zeros(min(BLOCK, resamples - start), len(self.sums), dtype=torch.float64)
+            if len(used):
+                draws = torch.randint(len(used), (len(weights), len(used)), generator=generator)
+                weights.scatter_add_(1, used[draws], torch.ones_like(draws, dtype=torch.float64))
+            yield weights.to(self.sums.device)
 
 
 def paired_differences(
@@ -118,10 +123,9 @@ def paired_differences(
             f"paired tallies need the same metrics over the same rows, got {a.rows} and {b.rows} rows of "
             f"{', '.join(a.ratios)} and {', '.join(b.ratios)}."
         )
-    weights = a._weights(resamples, seed)
-    differences = b._ratios(weights @ b.sums) - a._ratios(weights @ a.sums)
+    drawn = [b._ratios(weights @ b.sums) - a._ratios(weights @ a.sums) for weights in a._weights(resamples, seed)]
     before, after = a.compute(), b.compute()
-    bounds = _percentiles(differences, a.ratios, level)
+    bounds = _percentiles(torch.cat(drawn), a.ratios, level)
     return {name: (after[name] - before[name], *bounds[name]) for name in a.ratios}
 
 

@@ -1,6 +1,5 @@
 """`report.html` of a demo run, self-contained: metrics, curves, held-out scenes with boxes, groups of rollouts."""
 
-import base64
 import io
 import json
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw
 from rsreward import consistency_weight, group_statistics, iou, parse_boxes
 
 from .data import SPACE
+from .figures import png
 from .gallery import shade
 from .scenes import Scene, draw_scene, generate_scene
 
@@ -29,14 +29,14 @@ def write_report(out: Path) -> Path:
     gallery = _gallery(answers, run["settings"])
     _sheet(gallery[:8]).save(out / "gallery.png")
     environment = Environment(loader=PackageLoader("rsreward_qwen_vl"), autoescape=True)
-    environment.filters["png"] = _png
+    environment.filters["png"] = png
     html = environment.get_template("report.html.j2").render(
         run=run,
         metrics=list(run["grpo"]["sampled"]),
         curves=_curves(out),
         gallery=gallery,
         groups=_groups(answers, run["settings"]),
-        true=TRUE,
+        true_colour=TRUE,
         colours=COLOURS,
     )
     (out / "report.html").write_text(html)
@@ -118,13 +118,6 @@ def _sheet(cards: list[dict[str, Any]], columns: int = 4, margin: int = 6, line:
         sheet.paste(card["picture"], (x, y))
         draw.text((x + 2, y + PICTURE + 3), card["query"], fill="#1d2733", font_size=15)
     return sheet
-
-
-def _png(image: Image.Image) -> str:
-    """For the `src` of an image in HTML."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _curves(out: Path) -> Image.Image:

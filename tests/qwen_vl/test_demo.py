@@ -49,6 +49,7 @@ def test_the_report_needs_nothing_but_itself(finished):
     assert html.count("<img") == 1 + 3 + 2 * 2  # curves, gallery, groups of two scenes under two policies
     assert set(re.findall(r'src="([^:]+):', html)) == {"data"}
     assert "http" not in html.split("</style>")[1]
+    assert 'class="key" style="border-color:#ffffff"' in html
 
 
 def test_a_finished_run_resumes_to_the_same_results_without_training(finished, monkeypatch):

@@ -3,10 +3,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from rsreward_qwen_vl.cli import main
+from rsreward_qwen_vl.errors import InputError
+from rsreward_qwen_vl.score import CHUNK, score_file
 
-from rsreward import parse_boxes, positional_reward
+from rsreward import CONVENTIONS, parse_boxes, positional_reward
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "rollouts_dev.jsonl"
 COMMAND = Path(sys.executable).with_name("rsreward")
@@ -19,7 +24,8 @@ def score(*arguments):
 
 def written(tmp_path, *rows):
     file = tmp_path / "rows.jsonl"
-    file.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    lines = [json.dumps(row) if isinstance(row, dict) else row for row in rows]
+    file.write_bytes(b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines))
     return file
 
 
@@ -95,9 +101,8 @@ def test_targets_that_are_lists_of_boxes(tmp_path):
     assert "f1@0.7" in score(written(tmp_path, *rows)).stdout
 
 
+# Where no row can be scored the first one's mistake is told.
 BAD = {
-    "one box among lists": ([GOOD | {"target": [[0, 0, 1, 1]]}, GOOD], [], "line 2: 'target' must be a list of boxes"),
-    "a list among boxes": ([GOOD, GOOD | {"target": []}], [], "line 2: 'target' must be one box"),
     "thin image": ([GOOD | {"width": 299, "height": 1.5}], ["--space", "qwen2.5-vl"], "299 x 1.5"),
     "huge image": (
         [GOOD | {"width": 1e8, "height": 1e8}],
@@ -105,17 +110,30 @@ BAD = {
         "'width' must be a number of pixels",
     ),
     "unknown kind": ([GOOD], ["--kind", "round"], "--kind must be horizontal or oriented"),
+    "unknown convention": ([GOOD], ["--convention", "coco"], "--convention must be one of plain, dior_rsvg"),
+    "convention of horizontal boxes": ([GOOD], ["--kind", "oriented", "--convention", "refgeo"], "horizontal boxes"),
+    "convention of single boxes": ([GOOD | {"target": []}], ["--convention", "vrsbench"], "one box a row"),
+    "unknown place": ([GOOD], ["--by", "@colour"], "--by @colour is not known: use a field or one of @size, @region"),
+    "images without a page": ([GOOD], ["--images", "."], "name it with --html"),
+    "page in no folder": ([GOOD], ["--html", "none/report.html"], "none/report.html cannot be written"),
+    "no folder of images": ([GOOD], ["--html", "r.html", "--images", "none"], "--images none is not a folder"),
     "negative side": ([GOOD | {"target": [1, 2, -3, 4, 0]}], ["--kind", "oriented"], "no negative side"),
-    "not JSON": ([GOOD, "{completion"], [], "line 2 is not JSON"),
+    "not JSON": (["{completion"], [], "line 1 is not JSON"),
+    "not UTF-8": ([b'{"completion": "\xff"}'], [], "line 1 is not UTF-8"),
     "not an object": (["[1]"], [], "line 1 is not a JSON object"),
-    "missing column": ([{"completion": "a"}], [], "line 1 has no field 'target'"),
+    "missing column": ([{"completion": "a"}], [], "line 1 has no field 'target'; it has 'completion'"),
+    "missing chosen column": ([GOOD], ["--target-field", "box"], "line 1 has no field 'box'"),
     "missing group": ([GOOD], ["--by", "city"], "line 1 has no field 'city'"),
     "unknown space": ([GOOD], ["--space", "metres"], "unknown coordinate space 'metres'"),
     "NaN in a target": (['{"completion": "a", "target": [1, 2, NaN, 4]}'], [], "'target' must be four finite numbers"),
     "wrong shape": ([GOOD | {"target": [1, 2, 3]}], [], "'target' must be four finite numbers"),
+    "text for a target": ([GOOD | {"target": "left"}], [], "'target' is a text that is not JSON"),
+    "object without a box": ([GOOD | {"target": {"width": 5}}], [], "'target' must hold 'bbox', and holds 'width'"),
     "inverted target": ([GOOD | {"target": [9, 2, 3, 4]}], [], "x1 <= x2"),
     "not a text": ([GOOD | {"completion": 5}], [], "'completion' must be a text"),
-    "no size": ([GOOD], ["--space", "qwen3-vl"], "no 'width' and 'height'"),
+    "no size": ([GOOD], ["--space", "qwen3-vl"], "no 'width' and 'height', which the space 'qwen3-vl' needs"),
+    "no size for a convention": ([GOOD], ["--convention", "opt_rsvg"], "which the convention 'opt_rsvg' needs"),
+    "no size for a region": ([GOOD], ["--by", "@region"], "which the breakdown '@region' needs"),
     "bad size": ([GOOD | {"width": -3, "height": 2}], ["--space", "qwen3-vl"], "'width' must be a number of pixels"),
     "strip": ([GOOD | {"width": 9000, "height": 2}], [], "9000 x 2"),
     "empty": ([], [], "holds no rows"),
@@ -123,21 +141,170 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, name):
+def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, name):
     rows, options, sentence = BAD[name]
-    out = tmp_path / "out.jsonl"
-    result = score(written(tmp_path, *rows), *options, "--out", out)
-    assert result.returncode == 2
-    assert sentence in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert result.stdout == ""
-    assert list(tmp_path.iterdir()) == [tmp_path / "rows.jsonl"]
+    file, out = written(tmp_path, *rows), tmp_path / "out.jsonl"
+    monkeypatch.setattr(sys, "argv", ["rsreward", "score", str(file), *options, "--out", str(out)])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    told = capsys.readouterr()
+    assert stop.value.code == 2
+    assert sentence in told.err
+    assert (told.err.count("\n"), told.out) == (1, "")
+    assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_files_and_empty_folders_are_named(tmp_path):
     result = score(tmp_path / "none.jsonl")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert "none.jsonl" in result.stderr
+    with pytest.raises(InputError, match="holds no file that ends in"):
+        score_file(tmp_path)
+
+
+BROKEN = {
+    3: ("{completion", "line 3 is not JSON"),
+    4: (GOOD | {"target": [[0, 0, 1, 1]]}, "line 4: 'target' must be one box"),
+    5: (b'{"completion": "\xff"}', "line 5 is not UTF-8"),
+    7: ('{"completion": "cut', "line 7 is not JSON"),
+}
+
+
+def test_broken_lines_are_counted_named_and_kept(tmp_path):
+    rows = [BROKEN[i][0] if i in BROKEN else "" if i == 2 else GOOD for i in range(1, 8)]
+    out = tmp_path / "scored.jsonl"
+    result = score(written(tmp_path, *rows), "--json", "--out", out)
+    assert result.returncode == 0
+    found = json.loads(result.stdout)
+    assert (found["rows"], found["broken_rows"], found["metrics"]["acc@0.5"]) == (2, 4, 1)
+    lines = {line["line"]: line for line in map(json.loads, out.read_text().splitlines())}
+    assert sorted(lines) == [1, 3, 4, 5, 6, 7]
+    for (number, (_, sentence)), told in zip(BROKEN.items(), found["broken"], strict=True):
+        assert sentence in told
+        assert lines[number]["error"] == told
+    assert "4 broken rows were left out" in result.stderr
+    assert "and 1 more." in result.stderr
+
+
+def test_one_box_among_lists_is_broken(tmp_path):
+    found = score_file(written(tmp_path, GOOD | {"target": [[0, 0, 1, 1]]}, GOOD))
+    assert (found["rows"], found["broken_rows"]) == (1, 1)
+    assert "line 2: 'target' must be a list of boxes, as in the first row" in found["broken"][0]
+
+
+def test_answers_are_written_as_they_come_and_what_was_written_outlives_a_stop(tmp_path):
+    file, out = written(tmp_path, *[GOOD] * (CHUNK + 5)), tmp_path / "scored.jsonl"
+
+    def stop(done, size):
+        assert 0 < done < size
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_file(file, out=out, progress=stop)
+    assert not out.exists()
+    assert len((tmp_path / "scored.jsonl.part").read_text().splitlines()) == CHUNK
+    score_file(file, out=out)
+    assert len(out.read_text().splitlines()) == CHUNK + 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl", "scored.jsonl"]
+
+
+def test_parquet_is_scored_as_the_same_lines_are(tmp_path):
+    rows = [GOOD | {"width": 640, "height": 480}, GOOD | {"completion": "none"}, GOOD | {"log": "b", "width": None}]
+    lines = score_file(written(tmp_path, *rows), by=["log"], out=tmp_path / "a")
+    table = pa.Table.from_pylist([row | {"image": {"bytes": b"\x89PNG", "path": None}} for row in rows])
+    pq.write_table(table, tmp_path / "rows.parquet")
+    assert score_file(tmp_path / "rows.parquet", by=["log"], out=tmp_path / "b") == lines
+    assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
+
+
+def test_a_cut_parquet_file_is_named(tmp_path):
+    file = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist([GOOD]), file)
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"rows\.parquet, line 1 and what follows cannot be read as Parquet"):
+        score_file(file)
+
+
+def test_verls_rollout_dumps_are_read_as_they_are(tmp_path):
+    """A file a step of input, output, gts, score, step and the reward's parts: verl 0.9.1's `_write_generations`."""
+    truth = json.dumps({"bbox": [0, 0, 320, 240], "width": 640, "height": 480})
+    for step, box in ((2, [0, 0, 500, 500]), (10, [0, 0, 500, 250])):
+        row = {"input": "user\nFind it.", "output": f"<answer>{box}</answer>", "gts": truth, "score": 1.1, "step": step}
+        (tmp_path / f"{step}.jsonl").write_text(json.dumps(row | {"rs_iou": 0.5, "uid": "7_0_0"}) + "\n")
+    found = score_file(tmp_path, space="qwen3-vl", by=["step"], out=tmp_path.parent / "verl.out")
+    assert {step: values["miou"] for step, values in found["groups"].items()} == {"2": 1, "10": 0.5}
+    assert list(found["groups"]) == ["2", "10"]
+    lines = [json.loads(line) for line in (tmp_path.parent / "verl.out").read_text().splitlines()]
+    assert [(line["file"], line["line"]) for line in lines] == [("2.jsonl", 1), ("10.jsonl", 1)]
+
+
+def test_models_names_stand_for_their_spaces(tmp_path):
+    file = written(tmp_path, GOOD | {"target": [0, 0, 320, 240], "width": 640, "height": 480})
+    assert score_file(file, space="Qwen/Qwen3-VL-8B-Instruct") == score_file(file, space="qwen3-vl")
+
+
+def test_conventions_count_their_own_way(tmp_path):
+    row = GOOD | {"completion": "[10, 10, 13, 13]", "target": [10, 10, 14, 14], "width": 100, "height": 100}
+    found = {name: score_file(written(tmp_path, row), convention=name)["metrics"] for name in CONVENTIONS}
+    assert found["plain"]["miou"] == pytest.approx(9 / 16)
+    assert found["vrsbench"]["miou"] == found["vrsbench"]["cum_iou"] == pytest.approx(16 / 25)
+    assert "acc@0.9" in found["dior_rsvg"]
+
+
+def test_several_breakdowns_stand_side_by_side(tmp_path):
+    small = GOOD | {"completion": "[0, 0, 9, 9]", "target": [0, 0, 9, 9], "width": 900, "height": 900, "log": "b"}
+    large = GOOD | {"width": 900, "height": 900}
+    found = score_file(written(tmp_path, small, large, large), by=["log", "@size", "@region"])
+    assert {name: values["rows"] for name, values in found["groups"].items()} == {
+        "log=a": 2, "log=b": 1, "@size=small": 1, "@size=large": 2, "@region=top left": 3,
+    }  # fmt: skip
+
+
+def test_a_field_with_a_value_of_its_own_in_every_row_is_no_group(tmp_path):
+    rows = [GOOD | {"log": i} for i in range(1001)]
+    with pytest.raises(InputError, match="more than 1000 groups"):
+        score_file(written(tmp_path, *rows), by=["log"])
+
+
+def test_intervals_hold_the_metrics_and_failures_are_shown(tmp_path):
+    rows = [GOOD, GOOD | {"completion": "none"}] * 20
+    found = score_file(written(tmp_path, *rows))
+    for name, (low, high) in found["intervals"].items():
+        assert low <= found["metrics"][name] <= high
+    assert found["intervals"]["acc@0.5"][0] < 0.5 < found["intervals"]["acc@0.5"][1]
+    assert found["problems"]["none"]["answers"] == 20
+    assert "20 of 40 answers could not be read" in score(written(tmp_path, *rows)).stdout
+
+
+def compare(*arguments):
+    return subprocess.run([COMMAND, "compare", *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_two_files_are_compared_pair_by_pair(tmp_path):
+    before = written(tmp_path, *[GOOD | {"completion": "none"}] * 3, *[GOOD] * 7).rename(tmp_path / "a.jsonl")
+    after = written(tmp_path, *[GOOD] * 9, "{").rename(tmp_path / "b.jsonl")
+    found = json.loads(compare(before, after, "--json").stdout)
+    assert (found["rows"], found["broken_rows"]) == (9, 1)
+    assert (found["a"]["acc@0.5"], found["b"]["acc@0.5"]) == pytest.approx((6 / 9, 1))
+    difference, low, high = found["differences"]["acc@0.5"]
+    assert difference == pytest.approx(3 / 9)
+    assert 0 <= low < difference < high
+    table = compare(before, after)
+    assert "+0.333" in table.stdout
+    assert "b.jsonl, line 10 is not JSON" in table.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [([GOOD], "holds more rows than"), ([GOOD, GOOD | {"target": [1, 1, 2, 2]}], "line 2 have different targets")],
+)
+def test_files_of_other_rows_are_not_compared(tmp_path, rows, sentence):
+    a = written(tmp_path, GOOD, GOOD).rename(tmp_path / "a.jsonl")
+    b = written(tmp_path, *rows)
+    result = compare(a, b)
+    assert (result.returncode, result.stderr.count("\n"), result.stdout) == (2, 1, "")
+    assert sentence in result.stderr
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the sample of real rollouts lies beside the project, not in it")
