@@ -1,6 +1,7 @@
 """The charts of the page, each as the `src` of an image."""
 
 import io
+from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib import rc_context
@@ -39,6 +40,23 @@ def offset_map(counts: Tensor, reach: float) -> str:
     axis.set(xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
     axis.add_patch(Rectangle((-0.5, -0.5), 1, 1, fill=False, edgecolor="#c0392b"))
     axis.set(xlabel="widths of the true box", ylabel="heights of the true box")
+    return _svg(figure)
+
+
+def curves(panels: Mapping[str, Sequence[tuple[float, float]]], labels: Mapping[str, str] | None = None) -> str:
+    """One small panel for each named series of (step, value); nothing where there is none."""
+    if not panels:
+        return ""
+    rows = -(-len(panels) // 3)
+    figure = Figure(figsize=(11, 2.3 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, 3, squeeze=False).flat)
+    for axis, (title, points) in zip(axes, panels.items(), strict=False):
+        axis.plot(*zip(*points, strict=True) if points else ([], []), color="#1b6ca8", linewidth=1.4)
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel((labels or {}).get(title, "step"), fontsize=8)
+        axis.grid(alpha=0.25)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
     return _svg(figure)
 
 

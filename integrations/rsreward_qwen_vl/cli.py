@@ -220,6 +220,17 @@ def grpo(context: typer.Context) -> None:
 
 
 @app.command()
+def report(run: Annotated[Path, typer.Argument(help="The folder of a run of sft, grpo or evaluate.")]) -> None:
+    """A page about a run: its plan, curves, pictures of rollouts and results.
+
+    Example: `rsreward report runs/grpo`
+    """
+    from .run_report import write_run_report
+
+    console.print(f"Report: {write_run_report(run)}")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where checkpoints, results.json and report.html go.")] = Path("runs/demo"),
     quick: Annotated[

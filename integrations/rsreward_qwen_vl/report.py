@@ -1,17 +1,16 @@
 """`report.html` of a demo run, self-contained: metrics, curves, held-out scenes with boxes, groups of rollouts."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from jinja2 import Environment, PackageLoader
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from rsreward import consistency_weight, group_statistics, iou, parse_boxes
 
+from .charts import curves
 from .data import SPACE
 from .figures import png
 from .gallery import shade
@@ -120,7 +119,7 @@ def _sheet(cards: list[dict[str, Any]], columns: int = 4, margin: int = 6, line:
     return sheet
 
 
-def _curves(out: Path) -> Image.Image:
+def _curves(out: Path) -> str:
     """Training curves as one picture."""
     panels = {
         "SFT loss": ("sft", "loss"),
@@ -130,14 +129,9 @@ def _curves(out: Path) -> Image.Image:
         "mean weight": ("grpo", "consistency/weight_mean"),
         "variance of IoU in a group": ("grpo", "consistency/iou_var"),
     }
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    for axis, (title, (stage, key)) in zip(figure.subplots(2, 3).flat, panels.items(), strict=True):
-        history = json.loads((out / stage / "history.json").read_text())
-        points = [(entry["step"], float(entry[key])) for entry in history if key in entry]
-        axis.plot(*zip(*points, strict=True) if points else ([], []), color="#1b6ca8", linewidth=1.4)
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel(f"{stage.upper()} step", fontsize=8)
-        axis.grid(alpha=0.25)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return Image.open(buffer)
+    history = {stage: json.loads((out / stage / "history.json").read_text()) for stage in ("sft", "grpo")}
+    points = {
+        title: [(entry["step"], float(entry[key])) for entry in history[stage] if key in entry]
+        for title, (stage, key) in panels.items()
+    }
+    return curves(points, {title: f"{stage.upper()} step" for title, (stage, _) in panels.items()})

@@ -86,6 +86,8 @@ def test_a_model_that_is_loaded_here(world, tmp_path):
     pred = parse_boxes([row["completion"] for row in rows], space="qwen3-vl", width=64, height=64)
     expected = grounding_metrics(pred, tensor([row["target"] for row in rows]))
     assert json.loads((tmp_path / "results.json").read_text())["metrics"]["plain"] == expected
+    CliRunner().invoke(app, ["report", str(tmp_path)], catch_exceptions=False)
+    assert f"<td>{expected['parse_rate']:.3f}</td>" in (tmp_path / "report.html").read_text()
 
 
 def test_killed_and_started_again_it_ends_with_the_same_answers(world, tmp_path):

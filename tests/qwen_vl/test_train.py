@@ -100,6 +100,11 @@ def test_sft_then_grpo_from_what_it_saved(world, tmp_path):
         assert len(picture.crop((0, 0, 384, 384)).getcolors(200_000)) > 100
     before, after = (load_file(tmp_path / stage / "model.safetensors") for stage in ("sft", "grpo"))
     assert before.keys() == after.keys()
+    run("report", tmp_path / "grpo")
+    page = (tmp_path / "grpo/report.html").read_text()
+    assert page.count("data:image/png") == 2
+    assert "data:image/svg+xml" in page
+    assert 'src="http' not in page
     assert load_processor(str(tmp_path / "grpo")).image_processor.size["longest_edge"] == 64 * 64
 
 
@@ -118,7 +123,7 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(world, tmp_path,
     def arguments(out):
         if stage == "sft":
             return [str(a) for a in sft_arguments(world, out)]
-        return [str(a) for a in grpo_arguments(world, world / "qwen3-vl-tiny", out)]
+        return [str(a) for a in grpo_arguments(world, world / "qwen3-vl-tiny", out, "--graded_format")]
 
     run(*arguments(tmp_path / "whole"))
     process = subprocess.Popen([COMMAND, *arguments(tmp_path / "killed")], stdout=subprocess.DEVNULL)
@@ -131,6 +136,8 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(world, tmp_path,
     run(*arguments(tmp_path / "killed"))
     whole, again = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+    start = load_file(world / "qwen3-vl-tiny/model.safetensors")
+    assert not all(torch.equal(whole[name], start[name]) for name in whole)
 
 
 def test_the_plan_can_be_seen_without_training(world, tmp_path):
