@@ -53,7 +53,7 @@ class Tally:
         missing = [name for name in self.columns[1:] if name not in columns]
         if missing:
             raise ValueError(f"a tally of {', '.join(self.ratios)} needs the columns {', '.join(missing)}.")
-        values = [columns[name].to(self.sums) for name in self.columns[1:]]
+        values = [columns[name].detach().to(self.sums) for name in self.columns[1:]]
         if any(value.shape != (len(values[0]),) for value in values):
             raise ValueError(f"columns need one length, got {[tuple(value.shape) for value in values]}.")
         table = torch.stack([torch.ones_like(values[0]), *values], 1)

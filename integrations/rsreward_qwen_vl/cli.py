@@ -84,7 +84,7 @@ def score(
     if html:
         about = {"file": file.name, "space": space, "convention": convention, "by": ", ".join(by)}
         report.write(result, about)
-    _say_what_is_missing(result)
+    _say_what_is_missing(result, convention)
     if as_json:
         print(json.dumps(result))
         return
@@ -131,7 +131,7 @@ def compare(
         result = compare_files(
             a, b, spaces=(spaces[0], spaces[-1]), kind=kind, convention=convention, progress=bar, **options  # type: ignore[arg-type]
         )  # fmt: skip
-    _say_what_is_missing(result)
+    _say_what_is_missing(result, convention)
     if as_json:
         print(json.dumps(result))
         return
@@ -145,21 +145,25 @@ def compare(
 
 
 def _add_row(table: Table, name: str, values: dict[str, float], intervals: dict[str, list[float]]) -> None:
-    bounds = {name: "–".join(f"{bound:.3f}".removeprefix("0") for bound in pair) for name, pair in intervals.items()}
+    bounds = {name: " ".join(f"{bound:.3f}".removeprefix("0") for bound in pair) for name, pair in intervals.items()}
     cells = (f"{values[name]:.3f}\n{pair}" for name, pair in bounds.items())
     table.add_row(_plain(name), str(values["rows"]), *cells)
 
 
-def _say_what_is_missing(result: dict[str, Any]) -> None:
+def _say_what_is_missing(result: dict[str, Any], convention: str) -> None:
     """On stderr: rows that were left out, and rows whose image has no size."""
+    from rsreward import CONVENTIONS
+
     if result["broken_rows"]:
         few = "; ".join(error.rstrip(".") for error in result["broken"][:3])
         more = f"; and {result['broken_rows'] - 3} more" if result["broken_rows"] > 3 else ""
         print(f"rsreward: {result['broken_rows']} broken rows were left out: {few}{more}.", file=sys.stderr)
     if result.get("rows_without_size"):
+        side = CONVENTIONS[convention].side
+        where = f", in an image of {side:g} x {side:g}" if side else ""
         print(
             f"rsreward: {result['rows_without_size']} of {result['rows']} rows have no width and height: "
-            "their boxes were taken for pixels of the original image.",
+            f"their boxes were taken for pixels of the original image{where}.",
             file=sys.stderr,
         )
 

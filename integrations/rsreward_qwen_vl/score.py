@@ -34,7 +34,7 @@ class Totals:
         groups: by name, over the rows of each.
         problems: of each dialect, how many answers were in it and how often each problem was met.
         broken: how many rows could not be scored; `first_broken` says why the first ones could not.
-        unsized: how many scored rows have no width and height.
+        unsized: how many scored rows have no width and height, where these would have counted.
     """
 
     tally: Tally | None = None
@@ -44,20 +44,24 @@ class Totals:
     first_broken: list[str] = field(default_factory=list)
     unsized: int = 0
 
-    def add(self, scored: Scored, by: Sequence[str], ratios: dict[str, tuple[str, str]]) -> None:
+    def add(self, scored: Scored, reader: Reader) -> None:
         """Add a chunk."""
+        ratios = ratios_of(reader, scored.rows[0].several)
         empty = float("set_reward" in ratios)  # nothing to find and nothing found is right
         self.tally = self.tally or Tally(ratios, empty=empty)
         self.tally.update(scored.columns)
-        for name, members in members_of(scored.rows, by).items():
+        for name, members in members_of(scored.rows, reader.by).items():
             if name not in self.groups:
                 if len(self.groups) == MOST_GROUPS:
-                    raise InputError(f"--by {' --by '.join(by)} gives more than {MOST_GROUPS} groups: choose another.")
+                    raise InputError(
+                        f"--by {' --by '.join(reader.by)} gives more than {MOST_GROUPS} groups: choose another."
+                    )
                 self.groups[name] = Tally(ratios, empty=empty, buckets=GROUP_BUCKETS)
             self.groups[name].update({column: values[members] for column, values in scored.columns.items()})
         for answer in scored.answers:
             self.problems.setdefault(answer.dialect, Counter()).update(("answers", *answer.problems))
-        self.unsized += sum(row.width is None for row in scored.rows)
+        if reader.space.needs_size or CONVENTIONS[reader.convention].side:
+            self.unsized += sum(row.width is None for row in scored.rows)
 
     def add_broken(self, row: Broken) -> None:
         """Count a row that cannot be scored."""
@@ -65,7 +69,7 @@ class Totals:
         if len(self.first_broken) < FIRST_BROKEN:
             self.first_broken.append(row.error)
 
-    def result(self, space: Space) -> dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         """As `score_file` returns it."""
         tally = self.tally
         if tally is None:
@@ -75,7 +79,7 @@ class Totals:
             "rows": tally.rows,
             "broken_rows": self.broken,
             "broken": self.first_broken,
-            "rows_without_size": self.unsized if space.needs_size else 0,
+            "rows_without_size": self.unsized,
             "metrics": {"rows": tally.rows} | tally.compute(),
             "intervals": tally.intervals(),
             "groups": {name: {"rows": group.rows} | group.compute() for name, group in groups.items()},
@@ -134,14 +138,14 @@ def score_file(
             rows = [row for row in chunk if isinstance(row, Row)]
             if rows:
                 scored = score_rows(rows, reader)
-                totals.add(scored, by, ratios_of(reader, rows[0].several))
+                totals.add(scored, reader)
                 watch(scored)
                 for row, line in zip(rows, _lines(scored, by), strict=True):
                     write(line, row.file)
             progress(source.done, source.size)
         if not totals.tally and not totals.broken:
             raise InputError(f"{file} holds no rows.")
-        return totals.result(reader.space)
+        return totals.result()
 
 
 def reader_of(

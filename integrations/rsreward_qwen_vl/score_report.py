@@ -108,31 +108,35 @@ class ScoreReport:
     def _card(self, kept: dict[str, Any]) -> dict[str, Any]:
         """What the page shows of a row: its picture, its boxes as polygons, the view that holds them."""
         row: Row = kept["row"]
-        picture, missing = self._picture(row.image)
-        size = (row.width, row.height) if row.width and row.height else picture and picture.size
+        picture, size, missing = self._picture(row.image)
+        size = (row.width, row.height) if row.width and row.height else size
         polygons = {"true": _polygons(torch.tensor(row.target)), "pred": _polygons(kept["pred"])}
         view = (0.0, 0.0, float(size[0]), float(size[1])) if size else _view(polygons["true"] + polygons["pred"])
-        if picture:
-            picture.thumbnail((PICTURE, PICTURE))
         text = row.completion if len(row.completion) <= LONGEST_TEXT else row.completion[:LONGEST_TEXT] + " …"
         src = jpeg(picture) if picture else None
         return kept | {"src": src, "missing": missing, "view": view, "polygons": polygons, "text": text}
 
-    def _picture(self, name: str | None) -> tuple[Image.Image | None, str]:
-        """The image of a row, or what to say in its place. Names that lead out of the folder are not followed."""
+    def _picture(self, name: str | None) -> tuple[Image.Image | None, tuple[float, float] | None, str]:
+        """The image of a row, made small, and its size; or what to say in its place.
+
+        Names that lead out of the folder are not followed.
+        """
         if self.images is None or name is None:
-            return None, ""
+            return None, None, ""
         root = self.images.resolve()
         try:
             file = (root / name).resolve()
             if not file.is_relative_to(root):
-                return None, f"{name} lies outside the folder of images"
+                return None, None, f"{name} lies outside the folder of images"
             with Image.open(file) as image:
-                return image.convert("RGB"), ""
+                size = image.size
+                image.draft("RGB", (PICTURE, PICTURE))
+                image.thumbnail((PICTURE, PICTURE))
+                return image.convert("RGB"), size, ""
         except FileNotFoundError:
-            return None, f"{name} is not in the folder of images"
-        except (OSError, ValueError, Image.DecompressionBombError):
-            return None, f"{name} cannot be read as an image"
+            return None, None, f"{name} is not in the folder of images"
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return None, None, f"{name} cannot be read as an image"
 
 
 def offsets_in_boxes(pred: Tensor, target: Tensor) -> Tensor:

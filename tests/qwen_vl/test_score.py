@@ -252,6 +252,12 @@ def test_conventions_count_their_own_way(tmp_path):
     assert "acc@0.9" in found["dior_rsvg"]
 
 
+def test_rows_taken_to_be_of_the_benchmarks_own_size_are_told(tmp_path):
+    result = score(written(tmp_path, GOOD), "--convention", "vrsbench")
+    assert "1 of 1 rows have no width and height" in result.stderr
+    assert "in an image of 512 x 512" in result.stderr
+
+
 def test_several_breakdowns_stand_side_by_side(tmp_path):
     small = GOOD | {"completion": "[0, 0, 9, 9]", "target": [0, 0, 9, 9], "width": 900, "height": 900, "log": "b"}
     large = GOOD | {"width": 900, "height": 900}
