@@ -53,8 +53,18 @@ class _Parser(TrlParser):
         raise InputError(f"{message}. All arguments: `--help`.")
 
 
+def _packaged(config: str) -> str:
+    """The path of a configuration file; those of this package go by their name alone."""
+    packaged = Path(__file__).parent / "configs" / Path(config).name
+    return str(packaged) if not Path(config).exists() and config == packaged.name and packaged.is_file() else config
+
+
 def _parse(config: type, arguments: list[str], program: str) -> tuple[RecipeArguments, Any, ModelConfig]:
     parser = _Parser((RecipeArguments, config, ModelConfig), prog=program, allow_abbrev=False)
+    arguments = [
+        _packaged(value) if flag == "--config" else value
+        for flag, value in zip(["", *arguments], arguments, strict=False)
+    ]
     try:
         recipe, trainer, model = parser.parse_args_and_config(arguments)
     except FileNotFoundError as error:

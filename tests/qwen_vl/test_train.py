@@ -181,7 +181,7 @@ MODELS = ["Qwen/Qwen2.5-VL-3B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qw
 @pytest.mark.parametrize("config", ["sft_lora", "sft_full", "grpo_lora", "grpo_full"])
 def test_the_full_size_configurations_resolve(world, tmp_path, config, model):
     data = world / ("cot/cot.parquet" if config.startswith("sft") else "scenes/train.parquet")
-    arguments = ["--config", CONFIGS / f"{config}.yaml", "--model_name_or_path", model, "--data", data, "--images",
+    arguments = ["--config", f"{config}.yaml", "--model_name_or_path", model, "--data", data, "--images",
                  world / "scenes", "--output_dir", tmp_path / "out", "--use_cpu", "--dry_run",
                  *(["--space", "qwen3-vl"] if config.startswith("sft") else [])]  # fmt: skip
     plan = yaml.safe_load(run(config.partition("_")[0], *arguments).stdout)
