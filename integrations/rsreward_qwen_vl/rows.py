@@ -22,7 +22,7 @@ from rsreward.coordinates import MAX_SIDE
 from .errors import InputError
 
 COMPLETIONS, TARGETS = ("completion", "output"), ("target", "gts")
-OPTIONAL = ("width", "height", "image", "query")
+SIZES, SHOWN = ("width", "height"), ("image", "query")
 PLACES = ("@size", "@region")  # what --by can name beside fields: worked out from the target
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".parquet")
 BATCH = 128
@@ -86,7 +86,7 @@ class Reader:
     def fields(self) -> set[str]:
         """The fields that are read."""
         chosen = {self.completion, self.target, *self.by} - {None}
-        return {*COMPLETIONS, *TARGETS, *OPTIONAL, *chosen}  # type: ignore[arg-type]
+        return {*COMPLETIONS, *TARGETS, *SIZES, *SHOWN, *chosen}  # type: ignore[arg-type]
 
     def row(self, record: Any, several: bool | None) -> dict[str, Any]:
         """The checked fields of a row.
@@ -102,7 +102,7 @@ class Reader:
         truth = _truth(record[_field(record, self.target, TARGETS)])
         record = truth | record
         groups = tuple(record[_field(record, by, ())] if by not in PLACES else None for by in self.by)
-        width, height = (_size(record.get(side), side) for side in OPTIONAL[:2])
+        width, height = (_size(record.get(side), side) for side in SIZES)
         if width is None or height is None:
             width = height = None
             self._must_not_need_sizes()
@@ -112,7 +112,7 @@ class Reader:
             )
         if several is None:
             several = _is_set(truth["bbox"])
-        image, query = (value if isinstance(value := record.get(name), str) else None for name in OPTIONAL[2:])
+        image, query = (value if isinstance(value := record.get(name), str) else None for name in SHOWN)
         return {
             "completion": completion,
             "target": _targets(truth["bbox"], self.kind, several),
@@ -185,9 +185,9 @@ class Source:
         number, before, share = 0, self.done, 0.0
         try:
             table = pq.ParquetFile(file, buffer_size=1 << 16, pre_buffer=False)  # else row groups are held whole
-            names = table.schema_arrow.names
-            heavy = [n for n in names if n == "image" and not pa.types.is_string(table.schema_arrow.field(n).type)]
-            wanted = [name for name in names if name in fields and name not in heavy]
+            texts = [f.name for f in table.schema_arrow if f.type in (pa.string(), pa.large_string())]
+            names = fields.intersection(table.schema_arrow.names)
+            wanted = [name for name in names if name in texts or name not in SHOWN]  # pictures themselves are not read
             for batch in table.iter_batches(BATCH, columns=wanted, use_threads=False):
                 share += len(batch) / max(table.metadata.num_rows, 1)
                 self.done = before + int(share * file.stat().st_size)

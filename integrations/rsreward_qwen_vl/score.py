@@ -131,17 +131,19 @@ def score_file(
     source, totals = Source(file), Totals()
     with _results(out, source) as write:
         for chunk in chunks(reader.read(source)):
-            for row in chunk:
-                if isinstance(row, Broken):
-                    totals.add_broken(row)
-                    write({"line": row.line, "error": row.error}, row.file)
             rows = [row for row in chunk if isinstance(row, Row)]
+            lines: Iterator[dict[str, Any]] = iter(())
             if rows:
                 scored = score_rows(rows, reader)
                 totals.add(scored, reader)
                 watch(scored)
-                for row, line in zip(rows, _lines(scored, by), strict=True):
-                    write(line, row.file)
+                lines = _lines(scored, by)
+            for row in chunk:
+                if isinstance(row, Broken):
+                    totals.add_broken(row)
+                    write({"line": row.line, "error": row.error}, row.file)
+                else:
+                    write(next(lines), row.file)
             progress(source.done, source.size)
         if not totals.tally and not totals.broken:
             raise InputError(f"{file} holds no rows.")
