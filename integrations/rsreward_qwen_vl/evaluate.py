@@ -1,9 +1,7 @@
 """`rsreward evaluate`: the answers of a model to a data set's questions, and what they are worth."""
 
 import asyncio
-import base64
 import json
-import mimetypes
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +13,6 @@ from zlib import crc32
 
 import openai
 import torch
-from PIL import Image
 from transformers import AutoModelForImageTextToText
 
 from rsreward import CONVENTIONS, Space, grounding_breakdown, grounding_metrics, parse_boxes, size_class
@@ -24,6 +21,7 @@ from rsreward.metrics import counted_iou
 from .datasets import Example, inside
 from .errors import InputError
 from .generation import generate
+from .images import chat, open_image
 from .lines import resume_lines
 from .processors import load_processor
 from .prompts import instruction, prompt
@@ -114,7 +112,8 @@ def _loaded(batches: list[Batch], images: Path, asking: Asking) -> Iterator[tupl
     model = AutoModelForImageTextToText.from_pretrained(asking.model, dtype="auto").to(device)
     for batch in batches:
         rows = [
-            {"images": [_image(inside(images, e.image))], "prompt": prompt(e.query, asking.template)} for e, _ in batch
+            {"images": [open_image(inside(images, e.image))], "prompt": prompt(e.query, asking.template)}
+            for e, _ in batch
         ]
         first, sample = batch[0]
         texts = generate(
@@ -130,27 +129,14 @@ def _seed(seed: int, source_id: str, sample: int) -> int:
     return crc32(f"{seed} {sample} {source_id}".encode())
 
 
-def _image(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise InputError(f"the image {path} cannot be read: {error}.") from None
-
-
 def _served(batches: list[Batch], images: Path, asking: Asking) -> Iterator[tuple[Batch, list[str]]]:
     """From a server; a request that fails after five tries ends the run, which the same command takes up again."""
 
     async def one(client: openai.AsyncOpenAI, example: Example, sample: int) -> str:
-        path = inside(images, example.image)
-        data = base64.b64encode(path.read_bytes()).decode()
-        kind = mimetypes.guess_type(path.name)[0] or "image/jpeg"
         reply = await client.chat.completions.create(
             model=asking.model, max_tokens=asking.max_new_tokens, temperature=asking.temperature,
-            seed=asking.seed + sample, messages=[{"role": "user", "content": [
-                {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{data}"}},
-                {"type": "text", "text": instruction(example.query, asking.template)},
-            ]}],
+            seed=asking.seed + sample,
+            messages=chat(inside(images, example.image), instruction(example.query, asking.template)),
         )  # fmt: skip
         return reply.choices[0].message.content or ""
 

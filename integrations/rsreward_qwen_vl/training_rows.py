@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
-from PIL import Image
 
 from rsreward import Space, iou, parse_boxes
 
 from .cot import SCHEMA as COT_SCHEMA
 from .datasets import inside, read_examples
 from .errors import InputError
+from .images import open_image
 from .prompts import prompt
 
 Rows = dict[str, list[Any]]
@@ -59,18 +59,10 @@ def _lazily(columns: Rows, images: Path, template: str) -> Dataset:
 
 def _opened(batch: Rows, images: Path, template: str) -> Rows:
     opened: Rows = {
-        "images": [[_open(inside(images, name))] for name in batch["image"]],
+        "images": [[open_image(inside(images, name))] for name in batch["image"]],
         "prompt": [prompt(query, template) for query in batch["query"]],
     }
     if "completion" in batch:
         opened["completion"] = [[{"role": "assistant", "content": text}] for text in batch["completion"]]
         return opened
     return opened | {name: batch[name] for name in ("target", "width", "height")}
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise InputError(f"the image {path} cannot be read: {error}. Are --images and the download right?") from None

@@ -1,9 +1,7 @@
 """Chains from a teacher behind an OpenAI-compatible endpoint (vLLM, SGLang, a hosted model)."""
 
 import asyncio
-import base64
 import json
-import mimetypes
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from rsreward import Space
 
 from ..datasets import Example, inside
 from ..errors import InputError
+from ..images import chat
 from ..prompts import teacher_instruction
 from . import Chain
 
@@ -87,20 +86,15 @@ class Teacher:
                     worker.cancel()
 
     async def _ask(self, client: openai.AsyncOpenAI, example: Example) -> Chain:
-        path = inside(self.images, example.image)
+        text = teacher_instruction(example.query, example.boxes[0], example.width, example.height, self.space)
         try:
-            image = base64.b64encode(path.read_bytes()).decode()
+            messages = chat(inside(self.images, example.image), text)
         except OSError as error:
             return Chain(example, error=f"image not read: {error.strerror}")
-        kind = mimetypes.guess_type(path.name)[0] or "image/jpeg"
-        text = teacher_instruction(example.query, example.boxes[0], example.width, example.height, self.space)
         try:
             answer = await client.chat.completions.create(
                 model=self.model, max_tokens=self.max_tokens, temperature=self.temperature, seed=self.seed,
-                messages=[{"role": "user", "content": [
-                    {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{image}"}},
-                    {"type": "text", "text": text},
-                ]}],
+                messages=messages,
             )  # fmt: skip
             content, usage = answer.choices[0].message.content, answer.usage
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
