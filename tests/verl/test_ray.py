@@ -29,8 +29,11 @@ def config(tmp_path_factory):
         "rsreward.consistency.lambda_mean=0.7",
     )  # fmt: skip
     OmegaConf.resolve(config)
-    # TransferQueue asks for whole CPUs: they are pretended.
-    ray.init(num_cpus=16, object_store_memory=200_000_000, include_dashboard=False, log_to_driver=False)
+    # TransferQueue asks for whole CPUs, which are pretended; Ray's own guard kills for the memory that others use.
+    ray.init(
+        num_cpus=16, object_store_memory=200_000_000, include_dashboard=False, log_to_driver=False,
+        _system_config={"memory_monitor_refresh_ms": 0},
+    )  # fmt: skip
     tq.init(config.transfer_queue)
     yield config
     tq.close()
