@@ -131,6 +131,27 @@ def _before_after(run: dict[str, Any]) -> Table:
     return table
 
 
+@app.command()
+def verl_data(
+    out: Annotated[Path, typer.Option(help="The folder for train.parquet and val.parquet.")] = Path("runs/verl"),
+    train: Annotated[int, typer.Option(min=1, help="Scenes to train on.")] = 2000,
+    val: Annotated[int, typer.Option(min=1, help="Scenes to validate on.")] = 200,
+    level: Annotated[int, typer.Option(min=1, max=4, help="How hard the scenes are.")] = 2,
+    size: Annotated[int, typer.Option(min=28, max=4096, help="Pixels of a side of an image.")] = 448,
+    seed: Annotated[int, typer.Option(min=0, max=999, help="Of the scenes.")] = 0,
+    paths: Annotated[bool, typer.Option("--paths", help="Images as files beside the rows, not inside them.")] = False,
+) -> None:
+    """Synthetic scenes as rows for verl.
+
+    Example: `rsreward verl-data --out runs/verl --train 2000 --val 200`
+    """
+    from .verl_data import write_scenes
+
+    written = write_scenes(out, train=train, val=val, level=level, size=size, seed=seed, embed=not paths)
+    for split, rows in written.items():
+        console.print(f"{out / split}.parquet: {rows} rows")
+
+
 class _StageBars:
     """A progress bar a stage; where there is no terminal, a line at every tenth of it."""
 

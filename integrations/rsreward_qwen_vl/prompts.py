@@ -13,6 +13,19 @@ def instruction(query: str) -> str:
     return f"Locate {query}."
 
 
+def reasoned_instruction(query: str) -> str:
+    """What a model that has not been fine-tuned on `response` is asked, so that it answers in that form.
+
+    >>> print(reasoned_instruction("the left ship"))
+    Locate the left ship. First reason about where it is inside <think> </think>, then give its box as \
+[x1, y1, x2, y2] inside <answer> </answer>.
+    """
+    return (
+        f"{instruction(query)} First reason about where it is inside <think> </think>, then give its box as "
+        "[x1, y1, x2, y2] inside <answer> </answer>."
+    )
+
+
 def prompt(query: str) -> list[dict[str, Any]]:
     """The chat up to the answer; the trainers put the image in front of the text."""
     return [{"role": "user", "content": instruction(query)}]
