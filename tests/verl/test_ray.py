@@ -38,7 +38,8 @@ def config(tmp_path_factory):
     yield config
     tq.close()
     ray.shutdown()
-    assert not [child for child in psutil.Process().children(recursive=True) if "ray" in child.name()]
+    ours = [child for child in psutil.Process().children(recursive=True) if "ray" in child.name()]
+    assert not psutil.wait_procs(ours, timeout=60)[1]  # nothing of Ray stays behind
 
 
 @pytest.mark.parametrize("function", [False, True])

@@ -1,0 +1,64 @@
+"""verl's own `main_ppo` for two steps, by the newer and by the older trainer; see `main_ppo_on_cpu.py`."""
+
+import json
+import re
+import subprocess
+
+import numpy as np
+import psutil
+import pytest
+from main_ppo_on_cpu import command, environment, prepare
+from rsreward_verl.reward import compute_score
+
+pytestmark = pytest.mark.slow
+MARK = "RSREWARD_TEST_RUN"  # in the environment of every process of a run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("main_ppo")
+    prepare(folder)
+    return folder
+
+
+@pytest.mark.parametrize("use_v1", [True, False])
+def test_two_steps_of_main_ppo_with_the_weight_in_the_metrics(folder, use_v1):
+    dump = folder / f"rollouts_{use_v1}"
+    run = [*command(folder), f"trainer.use_v1={use_v1}", f"trainer.rollout_data_dir={dump}"]
+    marked = environment() | {MARK: str(dump)}
+    result = subprocess.run(run, env=marked, capture_output=True, text=True, timeout=400, check=False)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
+    for step in (1, 2):
+        metrics = metrics_of(result.stdout + result.stderr, step)
+        ious, scores = rollouts(dump / f"{step}.jsonl")
+        assert ious.std() > 0.01
+        weights = np.exp(1.2 * (1 - ious.mean(1)) + ious.var(1))
+        assert metrics["consistency/iou_mean"] == pytest.approx(ious.mean(), abs=1e-6)
+        assert metrics["consistency/iou_var"] == pytest.approx(ious.var(1).mean(), abs=1e-6)
+        assert metrics["consistency/weight_mean"] == pytest.approx(weights.mean(), abs=1e-5)
+        advantages = weights[:, None] * (scores - scores.mean(1, keepdims=True))
+        advantages /= scores.std(1, ddof=1, keepdims=True) + 1e-6
+        assert metrics["critic/advantages/max"] == pytest.approx(advantages.max(), abs=1e-3)
+        assert metrics["critic/advantages/min"] == pytest.approx(advantages.min(), abs=1e-3)
+        assert metrics["actor/grad_norm"] > 0
+    assert "val-aux/scenes/1/iou/mean@1" in metrics
+    assert "generate_rollout: step 2" in result.stdout + result.stderr  # the trained weights went back to the rollout
+    ours = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get(MARK) == str(dump)]
+    assert not psutil.wait_procs(ours, timeout=60)[1]  # nothing of Ray stays behind
+
+
+def metrics_of(log, step):
+    """The numbers of verl's console line of this step."""
+    [line] = re.findall(rf"step:{step} - (.*)", log)
+    pairs = (entry.split(":", 1) for entry in line.split(" - "))
+    return {name: float(re.sub(r"np\.\w+\((.*)\)", r"\1", value)) for name, value in pairs}
+
+
+def rollouts(file):
+    """IoU and score of all rollouts, `(groups, 4)` each, read again from the texts that verl has dumped."""
+    groups = {}
+    for row in map(json.loads, file.open()):
+        parts = compute_score("again", row["output"], row["gts"], space="qwen3-vl")
+        assert parts["score"] == pytest.approx(row["score"])
+        groups.setdefault(row["gts"], []).append((parts["iou"], parts["score"]))
+    return np.array(list(groups.values())).transpose(2, 0, 1)
