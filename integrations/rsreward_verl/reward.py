@@ -85,9 +85,7 @@ def compute_score(
     >>> compute_score("dior", "I see no ship.", truth)["score"]
     0.0
     """
-    where = space_named(space)
-    if min_pixels is not None or max_pixels is not None:
-        where = _bounded(where, min_pixels, max_pixels)
+    where = _bounded(space_named(space), min_pixels, max_pixels)
     truth = _read_truth(ground_truth, data_source)
     read: dict[str, Any] = {"kind": truth.kind, "space": where, "width": truth.width, "height": truth.height}
     shape: dict[str, Any] = {"alpha": alpha, "proximity": proximity}
@@ -177,13 +175,12 @@ def _read_truth(ground_truth: str, data_source: str) -> _Truth:
 
 
 def _bounded(space: Space, min_pixels: int | None, max_pixels: int | None) -> Space:
+    if min_pixels is None and max_pixels is None:
+        return space
     if not space.factor:
         raise ValueError(f"min_pixels and max_pixels mean nothing in the space {space.name!r}: leave them out.")
-    low, high = (
-        space.min_pixels if min_pixels is None else min_pixels,
-        space.max_pixels if max_pixels is None else max_pixels,
-    )
-    return space.bounded(low, high)
+    low = space.min_pixels if min_pixels is None else min_pixels
+    return space.bounded(low, space.max_pixels if max_pixels is None else max_pixels)
 
 
 def _rounded(boxes: Tensor) -> list[Any]:

@@ -37,9 +37,8 @@ class SpatialConsistencyTrainerSync(PPOTrainerSync):
         uids = list(rows["uid"])
         weights, statistics = self.group_weights(_group_ious(batch.keys, batch.tags, uids, list(rows["extra_fields"])))
         metrics.update(statistics)
-        weighted = [
-            row * weights.get(uid, 1.0) for uid, row in zip(uids, rows["advantages"].unbind(), strict=True)
-        ]  # fmt: skip
+        advantages = zip(uids, rows["advantages"].unbind(), strict=True)
+        weighted = [row * weights.get(uid, 1.0) for uid, row in advantages]  # padding rows have none, and no advantage
         nested = torch.nested.as_nested_tensor(weighted, layout=torch.jagged)
         return tq.kv_batch_put(**where, fields=TensorDict({"advantages": nested}, batch_size=len(batch)))
 

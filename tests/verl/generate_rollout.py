@@ -1,6 +1,8 @@
 """Test support: `transformers.generate` behind verl's interface of asynchronous rollout servers, named `generate`."""
 
 import asyncio
+import zlib
+from collections import Counter
 
 import ray
 import torch
@@ -15,11 +17,11 @@ class Server:
     """Holds the model, and answers one request at a time."""
 
     def __init__(self, path, max_new_tokens):
-        torch.manual_seed(0)
         torch.set_num_threads(1)
         self.model = transformers.AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
         self.processor = transformers.AutoProcessor.from_pretrained(path)
         self.max_new_tokens, self.lock, self.steps = max_new_tokens, asyncio.Lock(), 0
+        self.asked = Counter()
 
     async def load_weights(self, weights, steps):
         async with self.lock:
@@ -39,6 +41,9 @@ class Server:
 
     @torch.no_grad()
     def _sample(self, prompt_ids, sampling_params, images):
+        checksum = zlib.crc32(str(prompt_ids).encode())  # the same samples in whatever order requests come
+        torch.manual_seed(checksum + self.asked[checksum])
+        self.asked[checksum] += 1
         ids = torch.tensor([prompt_ids])
         features = dict(self.processor.image_processor(images=images, return_tensors="pt"))
         temperature = sampling_params["temperature"]

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-SIZE, STEPS = 64, 80
+SIZE, STEPS = 64, 150
 SCENES = {"train": 16, "val": 4}
 
 
 def prepare(folder):
-    """A model after 80 steps of SFT, which writes boxes but not yet the right ones, and rows for verl."""
+    """A model after 150 steps of SFT, which writes boxes but not yet the right ones, and rows for verl."""
     import torch
     from datasets import Dataset
     from rsreward_qwen_vl.data import scene_row
@@ -46,7 +46,7 @@ OVERRIDES = [
     "rsvg_model=qwen3_vl_4b",
     "rsvg_gpus=one",
     "trainer.device=cpu",
-    "trainer.logger=[console]",
+    "trainer.logger=[console,file]",
     "rsreward.consistency.clip=[0.5,9]",
     "trainer.total_training_steps=2",
     "trainer.test_freq=2",
@@ -95,13 +95,15 @@ def command(folder):
     return [sys.executable, "-m", "verl.trainer.main_ppo", *config, *OVERRIDES, *(f"{k}={v}" for k, v in files.items())]
 
 
-def environment():
+def environment(folder):
+    """What the run needs around it; verl's metrics go to `metrics.jsonl` in this folder."""
     here = str(Path(__file__).parent)
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")])),
         "VERL_USE_EXTERNAL_MODULES": "verl_on_cpu,rsreward_verl.trainer", "VERL_PLATFORM": "cpu",
         "VERL_ENGINE_DEVICE": "cuda", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
         "HYDRA_FULL_ERROR": "1", "RAY_DEDUP_LOGS": "0", "NO_COLOR": "1",
+        "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
     }  # fmt: skip
 
 
@@ -109,4 +111,4 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1]).resolve()
     if not (folder / "rows").exists():
         prepare(folder)
-    sys.exit(subprocess.run([*command(folder), *sys.argv[2:]], env=environment(), check=False).returncode)
+    sys.exit(subprocess.run([*command(folder), *sys.argv[2:]], env=environment(folder), check=False).returncode)

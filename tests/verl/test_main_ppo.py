@@ -1,7 +1,6 @@
 """verl's own `main_ppo` for two steps, by the newer and by the older trainer; see `main_ppo_on_cpu.py`."""
 
 import json
-import re
 import subprocess
 
 import numpy as np
@@ -11,7 +10,6 @@ from main_ppo_on_cpu import command, environment, prepare
 from rsreward_verl.reward import compute_score
 
 pytestmark = pytest.mark.slow
-MARK = "RSREWARD_TEST_RUN"  # in the environment of every process of a run
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +21,20 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("use_v1", [True, False])
 def test_two_steps_of_main_ppo_with_the_weight_in_the_metrics(folder, use_v1):
-    dump = folder / f"rollouts_{use_v1}"
-    run = [*command(folder), f"trainer.use_v1={use_v1}", f"trainer.rollout_data_dir={dump}"]
-    marked = environment() | {MARK: str(dump)}
-    result = subprocess.run(run, env=marked, capture_output=True, text=True, timeout=400, check=False)
-    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
+    out = folder / f"use_v1_{use_v1}"
+    out.mkdir()
+    around = environment(out)
+    run = [*command(folder), f"trainer.use_v1={use_v1}", f"trainer.rollout_data_dir={out}"]
+    try:
+        result = subprocess.run(run, env=around, capture_output=True, text=True, timeout=400, check=False)
+    finally:
+        assert not killed(around["VERL_FILE_LOGGER_PATH"])
+    log = result.stdout + result.stderr
+    assert result.returncode == 0, log[-4000:]
+    logged = {entry["step"]: entry["data"] for entry in map(json.loads, (out / "metrics.jsonl").open())}
     for step in (1, 2):
-        metrics = metrics_of(result.stdout + result.stderr, step)
-        ious, scores = rollouts(dump / f"{step}.jsonl")
+        metrics = logged[step]
+        ious, scores = rollouts(out / f"{step}.jsonl")
         assert ious.std() > 0.01
         weights = np.exp(1.2 * (1 - ious.mean(1)) + ious.var(1))
         assert metrics["consistency/iou_mean"] == pytest.approx(ious.mean(), abs=1e-6)
@@ -41,17 +45,18 @@ def test_two_steps_of_main_ppo_with_the_weight_in_the_metrics(folder, use_v1):
         assert metrics["critic/advantages/max"] == pytest.approx(advantages.max(), abs=1e-3)
         assert metrics["critic/advantages/min"] == pytest.approx(advantages.min(), abs=1e-3)
         assert metrics["actor/grad_norm"] > 0
-    assert "val-aux/scenes/1/iou/mean@1" in metrics
-    assert "generate_rollout: step 2" in result.stdout + result.stderr  # the trained weights went back to the rollout
-    ours = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get(MARK) == str(dump)]
-    assert not psutil.wait_procs(ours, timeout=60)[1]  # nothing of Ray stays behind
+    assert "val-aux/scenes/1/iou/mean@1" in logged[2]
+    assert "generate_rollout: step 1" in log  # the trained weights went back to the rollout
 
 
-def metrics_of(log, step):
-    """The numbers of verl's console line of this step."""
-    [line] = re.findall(rf"step:{step} - (.*)", log)
-    pairs = (entry.split(":", 1) for entry in line.split(" - "))
-    return {name: float(re.sub(r"np\.\w+\((.*)\)", r"\1", value)) for name, value in pairs}
+def killed(log_path):
+    """What of a run is still there a minute after its end, Ray's processes too, and is no more now."""
+    around = [(process, process.info["environ"] or {}) for process in psutil.process_iter(["environ"])]
+    ours = [process for process, environ in around if environ.get("VERL_FILE_LOGGER_PATH") == log_path]
+    alive = psutil.wait_procs(ours, timeout=60)[1]
+    for process in alive:
+        process.kill()
+    return alive
 
 
 def rollouts(file):

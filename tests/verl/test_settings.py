@@ -6,6 +6,8 @@ import pytest
 import rsreward_verl.trainer  # noqa: F401  # the check wants it loaded
 from omegaconf import OmegaConf, open_dict
 from rsreward_verl.settings import check_config, consistency_options, reward_options
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils.config import validate_config
 from verl_rows import OUR_FUNCTION, OUR_MANAGER, rsvg_config, verl_config
 
 MODELS = ("qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
@@ -15,10 +17,10 @@ MODE = ["trainer.v1.trainer_mode=rsreward_sync"]
 
 @pytest.mark.parametrize("gpus", ["one", "eight", "nodes"])
 @pytest.mark.parametrize("model", MODELS)
-def test_every_configuration_composes_with_verls_and_passes_the_check(model, gpus):
+def test_every_configuration_composes_with_verls_and_passes_both_checks(model, gpus):
     config = rsvg_config(f"rsvg_model={model}", f"rsvg_gpus={gpus}")
     OmegaConf.resolve(config)
-    check_config(config)
+    validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     assert consistency_options(config) == {
         "lambda_mean": 1.2, "lambda_var": 1.0, "clip": (0.5, 3.0), "normalize": False,
     }  # fmt: skip
