@@ -41,7 +41,8 @@ class Server:
 
     @torch.no_grad()
     def _sample(self, prompt_ids, sampling_params, images):
-        checksum = zlib.crc32(str(prompt_ids).encode())  # the same samples in whatever order requests come
+        # The same samples in whatever order requests come.
+        checksum = zlib.crc32(images[0].tobytes(), zlib.crc32(str(prompt_ids).encode()))
         torch.manual_seed(checksum + self.asked[checksum])
         self.asked[checksum] += 1
         ids = torch.tensor([prompt_ids])

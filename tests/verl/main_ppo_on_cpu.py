@@ -31,8 +31,8 @@ def prepare(folder):
     for row in rows:
         asked = reasoned_instruction(generate_scene(row["seed"], 1).query)
         row["prompt"] = [{"role": "user", "content": asked}]
-    texts = [row[part][0]["content"] for row in rows[:400] for part in ("prompt", "completion")]
-    tokenizer = train_tokenizer(texts)
+    # Not trained on the prompts, so that these are of many lengths; see OVERRIDES.
+    tokenizer = train_tokenizer(row["completion"][0]["content"] for row in rows[:400])
     processor = build_processor(tokenizer, "qwen3-vl", SIZE)
     model = build_model(tokenizer, "qwen3-vl", SIZE, width=96, layers=2, vision_width=64, vision_layers=1)
     sft(model, processor, Dataset.from_list(rows), schedule, folder / "model")
