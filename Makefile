@@ -6,13 +6,16 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test check lint clean
+.PHONY: demo test smoke-verl check lint clean
 
 demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; writes runs/demo
 	$(BIN)/rsreward demo $(ARGS)
 
 test: .venv/ready  ## all tests and doctests
 	$(BIN)/python -m pytest $(ARGS)
+
+smoke-verl: .venv/ready  ## two steps of verl's main_ppo on a tiny Qwen3-VL, in both of its trainers
+	$(BIN)/python -m pytest -m slow tests/verl/test_main_ppo.py $(ARGS)
 
 lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -21,6 +21,11 @@ def test_the_adapter_imports_trl_only_for_the_trainer():
     assert python(f"import rsreward_trl; print({trainer})") == "GRPOTrainer\n"
 
 
+def test_the_configuration_of_the_verl_adapter_is_read_without_verl():
+    loaded = python("import sys, rsreward_verl.settings, rsreward_verl.weights; print(*sys.modules)").split()
+    assert not {"verl", "ray", "trl"} & set(loaded)
+
+
 def test_every_public_name_is_there():
     for package in ("rsreward", "rsreward_trl"):
         python(f"import {package}; [getattr({package}, name) for name in {package}.__all__]")
@@ -47,10 +52,16 @@ def test_the_wheel_holds_all_packages_types_and_templates(tmp_path):
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
-import rsreward, rsreward_trl, rsreward_qwen_vl.cli
-for package in (rsreward, rsreward_trl, rsreward_qwen_vl):
+import rsreward, rsreward_trl, rsreward_verl.config, rsreward_qwen_vl.cli
+for package in (rsreward, rsreward_trl, rsreward_verl, rsreward_qwen_vl):
     assert package.__file__.startswith(sys.path[0]), package.__file__
 """
     python(code)
-    for file in ("rsreward/py.typed", "rsreward_trl/py.typed", "rsreward_qwen_vl/templates/report.html.j2"):
+    files = ["rsreward/py.typed", "rsreward_trl/py.typed", "rsreward_qwen_vl/templates/report.html.j2"]
+    files += [
+        "rsreward_verl/py.typed",
+        "rsreward_verl/config/rsvg_grpo.yaml",
+        "rsreward_verl/config/rsvg_gpus/one.yaml",
+    ]
+    for file in files:
         assert (tmp_path / "site" / file).exists()

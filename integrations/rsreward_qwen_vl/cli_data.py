@@ -68,6 +68,31 @@ def scenes(
 
 
 @app.command()
+def verl(
+    file: Annotated[Path, typer.Argument(help="A Parquet file of `rsreward data`.")],
+    images: Annotated[Path, typer.Option(help="The data set's root folder.")],
+    out: Annotated[Path, typer.Option(help="The Parquet file to write.")],
+    paths: Annotated[bool, typer.Option("--paths", help="Store where the images lie, not the images.")] = False,
+    template: Annotated[str, typer.Option(help="What the user says, with {query} in it.")] = "",
+) -> None:
+    """Rows for verl.
+
+    Example: `rsreward data verl data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --out data/verl/train.parquet`
+    """
+    from .datasets import read_examples
+    from .prompts import TEMPLATE
+    from .verl_data import verl_rows, write_parquet
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {out.parent}: {error.strerror}.") from None
+    rows = verl_rows(read_examples(file), images, template=template or TEMPLATE, embed=not paths)
+    with console.status("writing rows"):
+        console.print(f"{write_parquet(rows, out):,} rows -> {out}")
+
+
+@app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="A Parquet file of `rsreward data prepare`.")],
     images: Annotated[Path, typer.Option(help="The data set's root folder.")],

@@ -42,7 +42,7 @@ def target_boxes(column: Column, kind: BoxKind, name: str) -> Tensor:
     numbers = 4 if kind == "horizontal" else 5
     rows = []
     for row, box in enumerate(_present(column, name)):
-        values = [torch.nan] * numbers if box is None else _box(box, kind)
+        values = [torch.nan] * numbers if box is None else box_numbers(box, kind)
         if not values:
             raise ValueError(
                 f"{name}: the column 'target' must hold finite boxes {FORMS[kind]}, or None, "
@@ -63,7 +63,7 @@ def target_sets(column: Column, kind: BoxKind, name: str) -> list[Tensor | None]
         if boxes is None:
             sets.append(None)
             continue
-        values = [_box(box, kind) for box in boxes] if _is_list(boxes) else [[]]
+        values = [box_numbers(box, kind) for box in boxes] if _is_list(boxes) else [[]]
         if not all(values):
             raise ValueError(
                 f"{name}: the column 'target' must hold lists of finite boxes {FORMS[kind]}, or None, "
@@ -83,8 +83,12 @@ def _present(column: Column, name: str) -> Sequence[Any]:
     return column
 
 
-def _box(box: Any, kind: BoxKind) -> list[float]:
-    """The numbers of a box; empty if it is none of this kind."""
+def box_numbers(box: Any, kind: BoxKind) -> list[float]:
+    """The numbers of a true box; empty if it is none of this kind.
+
+    >>> box_numbers([1, 2, 3, 4], "horizontal"), box_numbers([3, 2, 1, 4], "horizontal")
+    ([1.0, 2.0, 3.0, 4.0], [])
+    """
     try:
         values = [] if isinstance(box, str) else [float(v) for v in box]
     except (TypeError, ValueError, OverflowError):

@@ -1,0 +1,115 @@
+"""Rows of visual grounding as verl reads them: Parquet files with one schema, images embedded or by their paths."""
+
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Features, List, Value
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from .datasets import Example, inside
+from .errors import InputError
+from .prompts import TEMPLATE, instruction
+
+FEATURES = Features(
+    {
+        "data_source": Value("string"),
+        "prompt": List({"role": Value("string"), "content": Value("string")}),
+        "images": List(ImageFeature()),
+        "ability": Value("string"),
+        "reward_model": {"style": Value("string"), "ground_truth": Value("string")},
+        "extra_info": {
+            "split": Value("string"),
+            "index": Value("int64"),
+            "query": Value("string"),
+            "width": Value("int64"),
+            "height": Value("int64"),
+        },
+    }
+)
+ROWS_AT_ONCE = 256
+
+
+def verl_row(
+    image: Image.Image | Path,
+    query: str,
+    bbox: list[Any],
+    *,
+    data_source: str,
+    split: str,
+    index: int,
+    template: str = TEMPLATE,
+    embed: bool = False,
+) -> dict[str, Any]:
+    """One row.
+
+    Args:
+        image: as it is, to be embedded as PNG; or where it lies, which must be the same on every node.
+        query: what is to be found, such as "the left ship".
+        template: what the user says, with {query} in it.
+        embed: whether the file of an image goes into the row.
+        bbox: the true box in pixels of this image: `[x1, y1, x2, y2]`, `[cx, cy, w, h, angle]`, or a list of boxes.
+        data_source: the data set; verl's validation metrics are by data set.
+
+    >>> row = verl_row(Image.new("RGB", (64, 48)), "the pier", [1, 2, 3, 4], data_source="a", split="train", index=0)
+    >>> row["reward_model"]["ground_truth"], row["prompt"][0]["content"][:24]
+    ('{"bbox": [1, 2, 3, 4], "width": 64, "height": 48}', '<image>Locate the pier. ')
+    """
+    if isinstance(image, Path):
+        with Image.open(image) as opened:
+            width, height = opened.size
+        path = os.fspath(image.resolve())
+        stored: dict[str, Any] = {"bytes": image.read_bytes(), "path": None} if embed else {"bytes": None, "path": path}
+    else:
+        width, height = image.size
+        png = io.BytesIO()
+        image.save(png, "PNG")
+        stored = {"bytes": png.getvalue(), "path": None}
+    truth = {"bbox": bbox, "width": width, "height": height}
+    # verl looks for this word, one for each image, so a query must not hold it.
+    query_only = query.replace("<image>", "").replace("<video>", "").replace("<audio>", "")
+    text = "<image>" + instruction(query_only, template)
+    return {
+        "data_source": data_source,
+        "prompt": [{"role": "user", "content": text}],
+        "images": [stored],
+        "ability": "visual_grounding",
+        "reward_model": {"style": "rule", "ground_truth": json.dumps(truth)},
+        "extra_info": {"split": split, "index": index, "query": query, "width": width, "height": height},
+    }
+
+
+def write_parquet(rows: Iterable[dict[str, Any]], file: Path) -> int:
+    """Write rows as they come, the file under its name only when it is whole; return how many."""
+    written, part, rows = 0, file.with_name(file.name + ".part"), iter(rows)
+    with pq.ParquetWriter(part, FEATURES.arrow_schema) as writer:
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            writer.write_table(pa.Table.from_pylist(some, schema=FEATURES.arrow_schema))
+            written += len(some)
+    part.replace(file)
+    return written
+
+
+def verl_rows(
+    examples: Iterable[Example], images: Path, *, template: str = TEMPLATE, embed: bool = True
+) -> Iterator[dict[str, Any]]:
+    """The rows of a data set's examples; a question with several boxes has a list of them as its truth.
+
+    Raises:
+        InputError: if an image cannot be read.
+    """
+    for index, example in enumerate(examples):
+        bbox: list[Any] = example.boxes[0] if len(example.boxes) == 1 else example.boxes
+        known = {"data_source": example.dataset, "split": example.split, "index": index}
+        path = inside(images, example.image)
+        try:
+            yield verl_row(path, example.query, bbox, **known, template=template, embed=embed)  # type: ignore[arg-type]
+        except OSError as error:
+            raise InputError(f"the image {path} cannot be read: {error}. Is --images right?") from None
