@@ -7,7 +7,7 @@ from rsreward_qwen_vl import demo
 from rsreward_qwen_vl.demo import PRESETS, run_demo
 from rsreward_qwen_vl.errors import InputError
 from rsreward_qwen_vl.report import write_report
-from rsreward_qwen_vl.training import Schedule, _newest_checkpoint
+from rsreward_qwen_vl.training import Schedule, newest_checkpoint
 
 SMALL = replace(
     PRESETS["cpu"],
@@ -98,5 +98,5 @@ def test_training_goes_on_from_the_newest_whole_checkpoint(tmp_path):
         folder.mkdir()
         for name in files:
             (folder / name).write_text("")
-    assert _newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-50")
-    assert _newest_checkpoint(tmp_path / "none") is None
+    assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-50")
+    assert newest_checkpoint(tmp_path / "none") is None
