@@ -1,6 +1,5 @@
 """The processor of a Qwen-VL, with torchvision or without."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from transformers import (
@@ -13,6 +12,7 @@ from transformers import (
     Qwen2VLImageProcessorPil,
     Qwen3VLProcessor,
 )
+from transformers.utils import is_torchvision_available
 
 from rsreward import Space
 
@@ -60,7 +60,7 @@ def image_only(images: Qwen2VLImageProcessorPil, tokenizer: PreTrainedTokenizerF
 def load_processor(model: str) -> ProcessorMixin:
     """The processor that was saved with a model, by its name on Hugging Face or its folder."""
     try:
-        if find_spec("torchvision"):
+        if is_torchvision_available():
             return AutoProcessor.from_pretrained(model)
         tokenizer, images = AutoTokenizer.from_pretrained(model), Qwen2VLImageProcessorPil.from_pretrained(model)
         return image_only(images, tokenizer, AutoConfig.from_pretrained(model).model_type)
