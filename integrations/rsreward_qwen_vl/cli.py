@@ -328,3 +328,8 @@ def main() -> None:
     except InputError as error:
         print(f"rsreward: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"rsreward: {error.filename}: {error.strerror}.", file=sys.stderr)
+        sys.exit(2)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .errors import InputError
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 def cot(
@@ -49,6 +50,7 @@ def cot(
     from .cot.geometry import from_geometry
     from .cot.teacher import Teacher
     from .datasets import read_examples
+    from .prompts import TEACHER_INSTRUCTION
 
     try:
         student = SPACES.get(space) or space_for(space)
@@ -56,20 +58,25 @@ def cot(
         raise InputError(f"--space: {error}") from None
     if endpoint is not None and not model:
         raise InputError("--endpoint needs --model, the teacher's name there.")
+    if endpoint is None and student.scale != 1000:
+        raise InputError(f"scenes explain themselves in 0..1000, not in {student.name}: give --space qwen3-vl.")
     examples = list(read_examples(file))[:limit]
+    settings = {"space": asdict(student), "model": model or "geometry", "instruction": TEACHER_INSTRUCTION}
     source = from_geometry
     if endpoint is not None:
         source = Teacher(
-            endpoint, model, images, student, key=os.environ.get("OPENAI_API_KEY", "none"), concurrency=concurrency,
+            endpoint, model, images, student, key=os.environ.get("OPENAI_API_KEY") or "none", concurrency=concurrency,
             requests_per_minute=requests_per_minute, timeout=timeout,
         )  # fmt: skip
     columns = TextColumn("chains"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("chains", total=len(examples))
         judge = Filter(student, min_iou)
-        report = asyncio.run(
-            collect(examples, source, judge, out, progress=lambda done, total: bar.update(task, completed=done))
-        )
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done)
+
+        report = asyncio.run(collect(examples, source, judge, out, settings=settings, progress=show))
     console.print(f"{report['kept']:,} of {report['examples']:,} chains kept -> {out / 'cot.parquet'}")
     for reason, count in report["dropped"].items():
         console.print(f"{count:>8,} dropped, {reason}: {REASONS[reason]}")

@@ -9,7 +9,7 @@ from rich.console import Console
 from .errors import InputError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Data sets: prepare, inspect, overlap.")
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from .errors import InputError
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)
 
 
 def evaluate(
@@ -42,13 +42,14 @@ def evaluate(
 
     if samples > 1 and temperature == 0:
         raise InputError("--samples above 1 needs --temperature above 0: greedy answers are all the same.")
+    if template and "{query}" not in template:
+        raise InputError("--template must hold {query}, where the referring expression goes.")
     answers_in = space_of(model, space)
     if endpoint is None:
         answers_in = with_bounds_of(answers_in, load_processor(model))
-    asking = Asking(
-        model, template or plan_of(model).get("template", TEMPLATE), endpoint, os.environ.get("OPENAI_API_KEY", "none"),
-        samples, temperature, max_new_tokens, batch_size, seed,
-    )  # fmt: skip
+    asked = template or plan_of(model).get("template", TEMPLATE)
+    key = os.environ.get("OPENAI_API_KEY") or "none"
+    asking = Asking(model, asked, endpoint, key, samples, temperature, max_new_tokens, batch_size, seed)
     examples = list(read_examples(data))[:limit]
     columns = TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:

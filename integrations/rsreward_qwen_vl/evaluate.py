@@ -22,11 +22,12 @@ from .datasets import Example, inside
 from .errors import InputError
 from .generation import generate
 from .images import chat, open_image
-from .lines import resume_lines
+from .lines import resume_lines, same_settings
 from .processors import load_processor
 from .prompts import instruction, prompt
 
 Progress = Callable[[int, int], None]
+FIELDS = ("dataset", "source_id", "sample", "completion", "target", "width", "height")
 
 
 @dataclass(frozen=True)
@@ -64,40 +65,45 @@ def answer(
     several = [example.source_id for example in examples if len(example.boxes) != 1]
     if several:
         raise InputError(f"the question {several[0]} has several boxes: only questions with one can be measured.")
+    if not examples:
+        raise InputError("there is no question to ask.")
+    wanted = {(e.dataset, e.source_id, sample): e for sample in range(asking.samples) for e in examples}
+    if len(wanted) < asking.samples * len(examples):
+        raise InputError("two questions have the same dataset and source_id: prepare the data again.")
     out.mkdir(parents=True, exist_ok=True)
-    _same_asking(out / "asked.json", asking)
+    settings = {name: value for name, value in asdict(asking).items() if name not in ("key", "samples")}
+    same_settings(out / "asked.json", settings | {"weights": _weights(asking.model)})
     path = out / "completions.jsonl"
-    done = {(row["source_id"], row["sample"]): row for row in resume_lines(path)}
-    wanted = [(example, sample) for sample in range(asking.samples) for example in examples]
-    batches = [wanted[start : start + asking.batch_size] for start in range(0, len(wanted), asking.batch_size)]
-    missing = [batch for batch in batches if any((e.source_id, s) not in done for e, s in batch)]
+    done = {(row["dataset"], row["source_id"], row["sample"]): row for row in resume_lines(path, FIELDS)}
+    for key, example in wanted.items():
+        if key in done and any(done[key][name] != value for name, value in _question(example).items()):
+            raise InputError(f"{path} holds an answer to another question {key[1]} of {key[0]}: give another --out.")
+    keys = list(wanted)
+    batches = [keys[start : start + asking.batch_size] for start in range(0, len(keys), asking.batch_size)]
+    missing = [batch for batch in batches if any(key not in done for key in batch)]
     progress(len(wanted) - sum(map(len, missing)), len(wanted))
     source = _served if asking.endpoint else _loaded
     with path.open("a", encoding="utf-8") as file:
-        for batch, texts in source(missing, images, asking):
+        asked = [[(wanted[key], key[2]) for key in batch] for batch in missing]
+        for batch, texts in source(asked, images, asking):
             for (example, sample), text in zip(batch, texts, strict=True):
-                if (example.source_id, sample) not in done:
-                    row = _row(example, sample, text)
-                    file.write(json.dumps(row) + "\n")
-                    done[example.source_id, sample] = row
+                key = (example.dataset, example.source_id, sample)
+                if key not in done:
+                    done[key] = _question(example) | {"sample": sample, "completion": text}
+                    file.write(json.dumps(done[key]) + "\n")
             file.flush()
             progress(len(done), len(wanted))
-    return [done[example.source_id, sample] for example, sample in wanted]
+    return [done[key] for key in keys]
 
 
-def _same_asking(path: Path, asking: Asking) -> None:
-    """Answers that were asked for in another way are not gone on with."""
-    asked = {name: value for name, value in asdict(asking).items() if name not in ("key", "samples")}
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != asked:
-        raise InputError(f"{path.parent} holds answers that were asked for in another way: give another --out.")
-    path.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
+def _weights(model: str) -> int | None:
+    """When the weights in a folder were written, so that those of a later training are told apart."""
+    return max((int(file.stat().st_mtime) for file in Path(model).glob("*.safetensors")), default=None)
 
 
-def _row(example: Example, sample: int, text: str) -> dict[str, Any]:
-    fields = ("source_id", "image", "query", "width", "height", "category", "unique")
-    return {name: getattr(example, name) for name in fields} | {
-        "target": example.boxes[0], "sample": sample, "completion": text,
-    }  # fmt: skip
+def _question(example: Example) -> dict[str, Any]:
+    fields = ("dataset", "source_id", "image", "query", "width", "height", "category", "unique")
+    return {name: getattr(example, name) for name in fields} | {"target": example.boxes[0]}
 
 
 Batch = list[tuple[Example, int]]
@@ -138,7 +144,10 @@ def _served(batches: list[Batch], images: Path, asking: Asking) -> Iterator[tupl
             seed=asking.seed + sample,
             messages=chat(inside(images, example.image), instruction(example.query, asking.template)),
         )  # fmt: skip
-        return reply.choices[0].message.content or ""
+        content = reply.choices[0].message.content or ""
+        if not isinstance(content, str):
+            raise TypeError
+        return content
 
     async def many(batch: Batch) -> list[str]:
         async with openai.AsyncOpenAI(base_url=asking.endpoint, api_key=asking.key, max_retries=5) as client:
@@ -146,9 +155,12 @@ def _served(batches: list[Batch], images: Path, asking: Asking) -> Iterator[tupl
 
     for batch in batches:
         try:
-            yield batch, asyncio.run(many(batch))
-        except (openai.OpenAIError, OSError) as error:
+            texts = asyncio.run(many(batch))
+        except openai.OpenAIError as error:
             raise InputError(f"{asking.endpoint} did not answer for {asking.model!r}: {error}") from None
+        except (json.JSONDecodeError, AttributeError, IndexError, TypeError):
+            raise InputError(f"{asking.endpoint} answers what is no chat completion.") from None
+        yield batch, texts
 
 
 def pass_at_k(hits: Sequence[int], samples: int, k: int) -> float:
@@ -174,9 +186,10 @@ def results(rows: Sequence[dict[str, Any]], asking: Asking, space: Space) -> dic
     pred = parse_boxes([row["completion"] for row in rows], space=space, **size)
     target = torch.tensor([row["target"] for row in rows])
     groups = {"size": size_class(target)} | {name: [row[name] for row in rows] for name in ("category", "unique")}
-    hits: dict[str, int] = {}
+    hits: dict[tuple[str, str], int] = {}
     for row, overlap in zip(rows, counted_iou(pred, target).tolist(), strict=True):
-        hits[row["source_id"]] = hits.get(row["source_id"], 0) + (overlap >= 0.5)
+        question = row["dataset"], row["source_id"]
+        hits[question] = hits.get(question, 0) + (overlap >= 0.5)
     ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= asking.samples]
     return {
         "metrics": {name: grounding_metrics(pred, target, convention=name, **size) for name in CONVENTIONS},

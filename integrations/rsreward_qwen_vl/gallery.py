@@ -115,6 +115,6 @@ def _tile(group: dict[str, Any]) -> Image.Image:
     boxes = [(box, shade(value)) for box, value in zip(group["boxes"], group["ious"], strict=True)]
     for box, colour in [*boxes, (group["target"], TRUE)]:
         if box is not None and len(box) == 4:
-            x1, y1, x2, y2 = (v * scale for v in box)
+            x1, y1, x2, y2 = (min(max(v * scale, -10), side + 10) for v in box)  # PIL walks along what lies outside
             draw.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=2)
     return tile

@@ -24,9 +24,16 @@ def open_image(path: Path) -> Image.Image:
 
 
 def chat(path: Path, text: str) -> list[Any]:
-    """The messages that show an image and say a text, in the chat-completions protocol."""
+    """The messages that show an image and say a text, in the chat-completions protocol.
+
+    Raises:
+        InputError: if there is no such image.
+    """
     kind = mimetypes.guess_type(path.name)[0] or "image/jpeg"
-    data = base64.b64encode(path.read_bytes()).decode()
+    try:
+        data = base64.b64encode(path.read_bytes()).decode()
+    except OSError as error:
+        raise InputError(f"the image {path} cannot be read: {error.strerror}. Is --images right?") from None
     return [
         {
             "role": "user",

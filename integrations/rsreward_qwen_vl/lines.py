@@ -1,4 +1,4 @@
-"""Files of JSON lines that a run appends to and a later one takes up."""
+"""Files of JSON lines that a run appends to and a later one takes up, and the settings that both must share."""
 
 import json
 from pathlib import Path
@@ -7,23 +7,45 @@ from typing import Any
 from .errors import InputError
 
 
-def resume_lines(path: Path) -> list[dict[str, Any]]:
+def resume_lines(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
     """The rows of an earlier run; a last line that was cut off is removed from the file.
 
+    Args:
+        fields: what every row has, the first one first.
+
     Raises:
-        InputError: if the file holds something else.
+        InputError: if the file holds something else, which is left as it is.
     """
     if not path.exists():
         return []
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
+    start, rest = f'{{"{fields[0]}"'.encode(), content[len(whole) :]
     try:
         rows = [json.loads(line) for line in whole.splitlines()]
-        if all(isinstance(row, dict) and "source_id" in row for row in rows):
-            return rows
+        ours = all(isinstance(row, dict) and row.keys() >= set(fields) for row in rows)
     except ValueError:
-        pass
-    raise InputError(f"{path} is not what this command writes: move it away or give another --out.")
+        ours = False
+    if not ours or not (rest.startswith(start) or start.startswith(rest)):
+        raise InputError(f"{path} is not what this command writes: move it away or give another --out.")
+    if rest:
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return rows
+
+
+def same_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Keep the settings of a run beside what it writes, and refuse to go on under others.
+
+    Raises:
+        InputError: naming a setting that differs.
+    """
+    settings = json.loads(json.dumps(settings))
+    try:
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
+    except ValueError:
+        raise InputError(f"{path} is not what this command writes: move it away or give another --out.") from None
+    for name in settings:
+        if not isinstance(before, dict) or before.get(name) != settings[name]:
+            raise InputError(f"{path.parent} holds what was asked for with another {name}: give another --out.")
+    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

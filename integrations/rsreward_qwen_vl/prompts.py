@@ -37,6 +37,16 @@ def response(thought: str, box: Sequence[int]) -> str:
     return f"<think>{thought}</think><answer>[{', '.join(map(str, box))}]</answer>"
 
 
+TEACHER_INSTRUCTION = (
+    "You write a training example for a model that finds objects in aerial images by reasoning about positions. "
+    "The object asked for is: {query}. Its box is {written}, x1, y1, x2, y2 in {unit}. "
+    "Write the reasoning of someone who sees the image and does not know the box: first in which part of the image "
+    "the object lies, then where it lies from other objects and how it differs from those like it, then where its "
+    "left, upper, right and lower edges are. Be brief, and do not mention that you were told the box. "
+    "Write exactly <think>the reasoning</think><answer>{written}</answer> and nothing else."
+)
+
+
 def teacher_instruction(query: str, box: Sequence[float], width: int, height: int, space: Space) -> str:
     """What a teacher is asked that is shown the true box and writes the reasoning that leads to it.
 
@@ -48,11 +58,4 @@ def teacher_instruction(query: str, box: Sequence[float], width: int, height: in
     """
     written = [round(v) for v in from_pixels(torch.tensor([list(box)]), space, width, height)[0].tolist()]
     unit = "pixels" if space.scale is None else f"units of which the width and the height have {space.scale:g} each"
-    return (
-        "You write a training example for a model that finds objects in aerial images by reasoning about positions. "
-        f"The object asked for is: {query}. Its box is {written}, x1, y1, x2, y2 in {unit}. "
-        "Write the reasoning of someone who sees the image and does not know the box: first in which part of the image "
-        "the object lies, then where it lies from other objects and how it differs from those like it, then where its "
-        "left, upper, right and lower edges are. Be brief, and do not mention that you were told the box. "
-        f"Write exactly <think>the reasoning</think><answer>{written}</answer> and nothing else."
-    )
+    return TEACHER_INSTRUCTION.format(query=query, written=written, unit=unit)

@@ -76,6 +76,8 @@ def _parse(config: type, arguments: list[str], program: str) -> tuple[RecipeArgu
     recipe.template = recipe.template or plan_of(model.model_name_or_path).get("template", TEMPLATE)
     if "{query}" not in recipe.template:
         raise InputError("--template must hold {query}, where the referring expression goes.")
+    if model.load_in_4bit or model.load_in_8bit:
+        raise InputError("quantized weights are not supported here: leave out --load_in_4bit and --load_in_8bit.")
     if not 0 < recipe.share <= 1:
         raise InputError(f"--share must be above 0 and at most 1, got {recipe.share}.")
     return recipe, trainer, model
@@ -90,7 +92,7 @@ def sft(arguments: list[str]) -> None:
     rows = _shared(sft_rows(Path(recipe.data), Path(recipe.images), recipe.template, space), recipe, config)
     steps = _steps(config, len(rows))
     plan = {"examples": len(rows), "examples_per_step": _per_step(config), "steps": steps}
-    if _planned("sft", recipe, config, model, space, plan):
+    if _planned("sft", recipe, config, model, space, plan) or _finished(config):
         return
     set_seed(config.seed)
     trainer = SFTTrainer(
@@ -114,12 +116,14 @@ def grpo(arguments: list[str]) -> None:
         raise InputError(str(error)) from None
     form = as_reward_func(rsreward.format_reward, graded=recipe.graded_format)
     rows = _shared(grpo_rows(Path(recipe.data), Path(recipe.images), recipe.template), recipe, config)
+    if len(rows) * config.num_generations < _per_step(config):
+        raise InputError(f"{recipe.data} holds {len(rows)} examples, fewer than the prompts of one step.")
     steps = _steps(config, len(rows) * config.num_generations)
     plan = {
         "examples": len(rows), "prompts_per_step": _per_step(config) / config.num_generations,
         "completions_per_step": _per_step(config), "steps": steps,
     }  # fmt: skip
-    if _planned("grpo", recipe, config, model, space, plan):
+    if _planned("grpo", recipe, config, model, space, plan) or _finished(config):
         return
     set_seed(config.seed)
     weights = {"lambda_mean": recipe.lambda_mean, "lambda_var": recipe.lambda_var}
@@ -148,7 +152,10 @@ def _processor(recipe: RecipeArguments, model: ModelConfig) -> tuple[Any, Space]
 def plan_of(model: str) -> dict[str, Any]:
     """The plan that a model of this recipe was trained by; nothing for other models."""
     path = Path(model) / "plan.json"
-    plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        plan: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError:
+        raise InputError(f"{path} is broken: name --space and --template, and remove it.") from None
     return plan
 
 
@@ -191,7 +198,8 @@ def _planned(
     used = asdict(recipe) | {"max_steps": config.max_steps}
     paper = {name: value for name, value in PAPER.items() if stage == "grpo"}
     plan = {
-        "stage": stage, "model": model.model_name_or_path, **plan, "learning_rate": config.learning_rate,
+        "stage": stage, "model": str(model.model_name_or_path), "seed": config.seed, **plan,
+        "learning_rate": config.learning_rate,
         "processes": config.world_size, "lora": model.use_peft, "template": recipe.template, "space": asdict(space),
         "recipe": {n: value for n, value in used.items() if n not in ("template", "space", "dry_run", "max_steps")},
         "as_in_the_paper": [name for name, value in paper.items() if used[name] == value],
@@ -199,13 +207,30 @@ def _planned(
         "memory": _memory(model, config.world_size),
         "versions": {name: version(name) for name in ("rsreward", "torch", "transformers", "trl")},
     }  # fmt: skip
+    folder = Path(config.output_dir)
+    if not recipe.dry_run:
+        _same_plan(folder, plan)
     if config.process_index == 0:
         print(yaml.safe_dump(plan, sort_keys=False), end="", flush=True)
         if not recipe.dry_run:
-            folder = Path(config.output_dir)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "plan.json").write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
     return recipe.dry_run
+
+
+_MAY_DIFFER = ("processes", "memory", "versions")
+
+
+def _same_plan(folder: Path, plan: dict[str, Any]) -> None:
+    """Refuse to go on with a run of another plan, or to write a model into the folder of another."""
+    if newest_checkpoint(folder) is None and not (folder / "history.json").exists():
+        return
+    before, now = plan_of(str(folder)), json.loads(json.dumps(plan))
+    for name in now:
+        if name not in _MAY_DIFFER and before.get(name) != now[name]:
+            raise InputError(
+                f"{folder} holds a run with {name} {before.get(name)}, not {now[name]}: give another --output_dir."
+            )
 
 
 def _memory(model: ModelConfig, processes: int) -> str:
@@ -218,6 +243,14 @@ def _memory(model: ModelConfig, processes: int) -> str:
         return f"about {2 * billions:.0f} GB: {billions:g}B weights of 2 bytes; activations, LoRA and rollouts on top"
     full = f"{16 * billions / processes:.0f} GB a process: {billions:g}B weights of 16 bytes with gradients and Adam"
     return f"about {full}, sharded over {processes}; activations and rollouts on top"
+
+
+def _finished(config: Any) -> bool:
+    """Whether the run was trained to its end before; its history is the last that it writes."""
+    done = (Path(config.output_dir) / "history.json").exists()
+    if done and config.process_index == 0:
+        print(f"{config.output_dir} is finished: nothing is left to train.")
+    return done
 
 
 def _train(trainer: Any, processor: Any, config: Any, model: ModelConfig) -> None:

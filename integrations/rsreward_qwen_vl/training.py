@@ -120,7 +120,7 @@ def _run(trainer: Any, processor: ProcessorMixin, folder: Path, progress: Progre
 
 def newest_checkpoint(folder: Path) -> str | None:
     """The newest one that was written to its end: the trainer's state is its last file."""
-    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
+    whole = [state.parent for state in folder.glob("checkpoint-[0-9]*/trainer_state.json")]
     return str(max(whole, key=lambda p: int(p.name.split("-")[1]))) if whole else None
 
 

@@ -121,6 +121,16 @@ def test_wrong_keys_and_models_are_named(scenes, tmp_path):
         assert len(requests) <= 8
 
 
+def test_chains_of_another_space_or_teacher_are_not_gone_on_with(scenes, tmp_path):
+    with teacher() as (url, _):
+        run(scenes, tmp_path, "--endpoint", url, "--model", "m")
+        for more, said in (("--space", "norm999"), "another space"), (("--model", "other"), "another model"):
+            done = run(scenes, tmp_path, "--endpoint", url, "--model", "m", *more)
+            assert said in str(done.exception)
+    done = run(scenes, tmp_path / "scenes", "--space", "qwen2.5-vl")
+    assert "give --space qwen3-vl" in str(done.exception)
+
+
 def test_requests_keep_to_their_rate(scenes, tmp_path):
     times = []
 
@@ -156,4 +166,5 @@ def test_the_filter_says_why(example):
     assert judge(chain(own, [x1, y1, x1 + (x2 - x1) // 2, y2]), example) == "wrong-box"
     assert judge(chain(f"{own} It is at {other}.", box), example) == "inconsistent"
     assert judge(chain(f"{own} The given box is {box}.", box), example) == "copied"
+    assert judge(chain(f"{own} The trees stand at (200, 300), (700, 300).", box), example) is None
     assert judge(chain(told.partition(" Write ")[0], box), example) == "copied"

@@ -11,6 +11,7 @@ from layouts import SCENES, WRITERS, write_lines, write_refer, write_voc, write_
 from PIL import Image
 from rsreward_qwen_vl.datasets import DATASETS, Flaw, load, prepare, read_examples, shared_photographs
 from rsreward_qwen_vl.datasets.contact_sheet import contact_sheet
+from rsreward_qwen_vl.datasets.scenes import write_scenes
 from rsreward_qwen_vl.errors import InputError
 
 from rsreward import corners
@@ -80,6 +81,8 @@ def test_lines_with_commas_and_bad_numbers(tmp_path):
         "4.jpg,10,20,30,2000,a ship",
         "5.jpg,10,20,30",
         "6.jpg,10,20,30,40,2 planes",
+        "7.jpg,nan,20,30,40,a car",
+        "8.jpg,10,20,30,40,",
     ]
     (tmp_path / "train.txt").write_text("\n".join(lines))
     items = list(load("rsvg_hr", tmp_path))
@@ -91,12 +94,23 @@ def test_lines_with_commas_and_bad_numbers(tmp_path):
         "images/6.jpg": ("2 planes", [10, 20, 30, 40]),
     }
     dropped = [flaw.where for flaw in items if isinstance(flaw, Flaw) and not flaw.repaired]
-    assert dropped == ["train.txt, line 2", "train.txt, line 5"]
+    assert dropped == [f"train.txt, line {number}" for number in (2, 5, 7, 8)]
 
 
 class _Harmful:
     def __reduce__(self):
         return (Path("executed").touch, ())
+
+
+def test_a_split_that_is_none_and_an_empty_sentence_are_listed(tmp_path):
+    write_refer(tmp_path)
+    path = tmp_path / "rrsisd" / "refs(unc).p"
+    refs = pickle.loads(path.read_bytes())  # noqa: S301  written above
+    refs[0]["split"], refs[1]["sentences"] = "../../evil", [{"raw": " "}]
+    path.write_bytes(pickle.dumps(refs, protocol=2))
+    items = list(load("rrsis_d", tmp_path))
+    assert [item.where for item in items if isinstance(item, Flaw)] == ["ref 0", "ref 1"]
+    assert {item.split for item in items if not isinstance(item, Flaw)} == {"val", "test"}
 
 
 def test_a_pickle_is_never_executed(tmp_path, monkeypatch):
@@ -136,6 +150,8 @@ def test_shared_photographs_are_found_by_their_names(tmp_path):
     prepare("vrsbench", tmp_path / "vrs", tmp_path / "b")
     assert shared_photographs(tmp_path / "a/train.parquet", tmp_path / "b/train.parquet") == Counter(["00000", "00001"])
     assert not shared_photographs(tmp_path / "a/train.parquet", tmp_path / "b/test.parquet")
+    write_scenes(tmp_path / "scenes", {"train": 2, "test": 2}, level=1, size=32)
+    assert not shared_photographs(tmp_path / "scenes/train.parquet", tmp_path / "scenes/test.parquet")
 
 
 def test_the_contact_sheet_draws_the_boxes_where_they_are(tmp_path):

@@ -4,12 +4,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rsreward_qwen_vl.cli import app
 from rsreward_qwen_vl.data import explained
 from rsreward_qwen_vl.datasets import read_examples
+from rsreward_qwen_vl.datasets.example import write_examples
 from rsreward_qwen_vl.datasets.scenes import write_scenes
 from rsreward_qwen_vl.errors import InputError
 from rsreward_qwen_vl.evaluate import pass_at_k
@@ -117,10 +119,39 @@ def test_mistakes_are_named(world, tmp_path):
     with pytest.raises(InputError, match="no/such-qwen3-vl"):
         run(world, tmp_path, model="no/such-qwen3-vl")
     run(world, tmp_path, "--limit", 2)
-    with pytest.raises(InputError, match="asked for in another way"):
+    with pytest.raises(InputError, match="with another seed"):
         run(world, tmp_path, "--limit", 2, "--seed", 1)
     with teacher(faults=["404"] * 9) as (url, _), pytest.raises(InputError, match="did not answer for 'm'"):
         run(world, tmp_path / "served", "--endpoint", url, "--space", "qwen3-vl", model="m")
+
+
+def test_answers_to_the_questions_of_another_data_set_are_not_taken(world, tmp_path):
+    run(world, tmp_path)
+    examples = [replace(example, query="the other one") for example in read_examples(world / "test.parquet")]
+    write_examples(tmp_path / "other.parquet", examples)
+    with pytest.raises(InputError, match="an answer to another question"):
+        run(world, tmp_path, "--data", tmp_path / "other.parquet")
+    write_examples(tmp_path / "other.parquet", [replace(example, dataset="other") for example in examples])
+    run(world, tmp_path, "--data", tmp_path / "other.parquet")
+    assert len(rows_of(tmp_path)) == 2 * COUNT
+    assert json.loads((tmp_path / "results.json").read_text())["metrics"]["plain"]["rows"] == COUNT
+    write_examples(tmp_path / "other.parquet", examples * 2)
+    with pytest.raises(InputError, match="the same dataset and source_id"):
+        run(world, tmp_path / "twice", "--data", tmp_path / "other.parquet")
+
+
+def test_a_file_of_somebody_else_is_left_as_it_is(world, tmp_path):
+    for content in ('{"my": 1}\n{"my": 2}', '{"my": 1}'):
+        (tmp_path / "completions.jsonl").write_text(content)
+        with pytest.raises(InputError, match="not what this command writes"):
+            run(world, tmp_path)
+        assert (tmp_path / "completions.jsonl").read_text() == content
+
+
+@pytest.mark.parametrize("fault", ["not json", "no choices"])
+def test_a_server_that_speaks_something_else_is_named(world, tmp_path, fault):
+    with teacher(faults=[fault] * 9) as (url, _), pytest.raises(InputError, match="no chat completion"):
+        run(world, tmp_path, "--endpoint", url, "--space", "qwen3-vl", model="m")
 
 
 def test_pass_at_k_is_the_chance_of_a_right_answer_among_k():

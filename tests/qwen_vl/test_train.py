@@ -147,6 +147,23 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(world, learnt, t
     assert not all(torch.equal(whole[name], start[name]) for name in whole)
 
 
+def test_a_finished_run_is_left_as_it_is_and_another_one_is_refused_its_folder(world, tmp_path):
+    run(*sft_arguments(world, tmp_path))
+    before = (tmp_path / "model.safetensors").read_bytes()
+    assert "nothing is left to train" in run(*sft_arguments(world, tmp_path)).stdout
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    with pytest.raises(InputError, match=r"with learning_rate 0\.001, not 0\.1"):
+        run(*sft_arguments(world, tmp_path, "--learning_rate", "0.1"))
+    with pytest.raises(InputError, match="with stage sft, not grpo"):
+        run(*grpo_arguments(world, tmp_path, tmp_path))
+    assert plan_of(str(tmp_path))["stage"] == "sft"
+
+
+def test_grpo_wants_examples_for_a_whole_step(world, tmp_path):
+    with pytest.raises(InputError, match="fewer than the prompts of one step"):
+        run(*grpo_arguments(world, world / "qwen3-vl-tiny", tmp_path, "--per_device_train_batch_size", 128))
+
+
 def test_the_plan_can_be_seen_without_training(world, tmp_path):
     shown = run(*grpo_arguments(world, world / "qwen3-vl-tiny", tmp_path / "out", "--dry_run", "--share", 0.4)).stdout
     assert "examples: 10\n" in shown
@@ -163,6 +180,7 @@ def test_the_plan_can_be_seen_without_training(world, tmp_path):
         (["--share", "1.5"], "--share must be"),
         (["--template", "Find it."], r"\{query\}"),
         (["--space", "metres"], "metres"),
+        (["--use_peft", "--load_in_4bit"], "not supported"),
         (["--model_name_or_path", "no/such-qwen3-vl"], "no/such-qwen3-vl"),
         (["--data", "nowhere.parquet"], "nowhere.parquet"),
         (["--space", "norm100"], "overlap the true ones by"),

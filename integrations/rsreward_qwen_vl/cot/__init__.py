@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from ..datasets import Example
 from ..errors import InputError
-from ..lines import resume_lines
+from ..lines import resume_lines, same_settings
 from .filter import Filter
 
+FIELDS = ("dataset", "source_id", "completion", "prompt_tokens", "completion_tokens")
 SCHEMA = pa.schema(
     [
         ("dataset", pa.string()), ("source_id", pa.string()), ("image", pa.string()), ("query", pa.string()),
@@ -40,24 +41,29 @@ async def collect(
     judge: Filter,
     out: Path,
     *,
+    settings: dict[str, Any],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Ask the source for the chains that `out/chains.jsonl` does not hold yet, judge them all, write `out/cot.parquet`.
 
     Every chain is written as it comes, so that a run that was cut off goes on where it stopped. Requests that failed
-    are not written: the next run asks again.
+    are not written: the next run asks again. `settings` are those that all chains in `out` share.
 
     Returns:
         What `out/report.json` holds: chains kept, dropped by reason, failed by reason, and tokens.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    chains = out / "chains.jsonl"
-    done = {_key(row["dataset"], row["source_id"]): row for row in resume_lines(chains)}
+    several = [example.source_id for example in examples if len(example.boxes) != 1]
+    if several:
+        raise InputError(f"the question {several[0]} has several boxes: chains lead to one.")
     wanted = {_key(example.dataset, example.source_id): example for example in examples}
     if len(wanted) < len(examples):
         raise InputError(
             f"{len(examples) - len(wanted)} examples have the source_id of another: prepare the data again."
         )
+    out.mkdir(parents=True, exist_ok=True)
+    chains = out / "chains.jsonl"
+    same_settings(out / "asked.json", settings)
+    done = {_key(row["dataset"], row["source_id"]): row for row in resume_lines(chains, FIELDS)}
     missing = [example for key, example in wanted.items() if key not in done]
     failed: Counter[str] = Counter()
     finished = len(wanted) - len(missing)

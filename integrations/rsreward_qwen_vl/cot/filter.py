@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import torch
 
-from rsreward import Space, format_reward, iou, parse_box_sets, parse_boxes
+from rsreward import Space, format_reward, iou, parse_answer, parse_box_sets, parse_boxes
 
 from ..datasets import Example
 from ..prompts import teacher_instruction
 
 RUN = 8  # words in a row that stand in the instruction as well are copied
 _TOLD = re.compile(
-    r"\b(?:given|provided|true|known|specified|stated)\s+(?:bounding\s+)?(?:box|coordinates)\b|\bground[- ]truth\b",
-    re.IGNORECASE,
+    r"\b(?:given|provided|true|known|specified)\s+(?:bounding\s+)?box\b|\bground[- ]truth\b", re.IGNORECASE
 )
 
 REASONS = {
@@ -46,7 +45,8 @@ class Filter:
             return "wrong-box"
         thought = completion.partition("<think>")[2].partition("</think>")[0]
         (mentioned,) = parse_box_sets([thought], **size)  # type: ignore[arg-type]
-        if len(mentioned) and iou(mentioned, answer).max().item() < self.min_iou:
+        points = parse_answer(thought).dialect == "corner-pairs"  # two places in a row, as people name them
+        if not points and len(mentioned) and iou(mentioned, answer).max().item() < self.min_iou:
             return "inconsistent"
         return "copied" if self._is_copied(thought, example) else None
 

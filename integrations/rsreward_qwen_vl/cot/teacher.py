@@ -51,7 +51,7 @@ class Teacher:
         """Ask for every example; chains come as they are finished.
 
         Raises:
-            InputError: if the endpoint refuses all requests: wrong key, unknown model, nothing there.
+            InputError: if the endpoint refuses the key or does not know the model.
         """
         pause = 60 / self.requests_per_minute if self.requests_per_minute else 0.0
         results: asyncio.Queue[Chain | Exception | None] = asyncio.Queue()
@@ -89,8 +89,8 @@ class Teacher:
         text = teacher_instruction(example.query, example.boxes[0], example.width, example.height, self.space)
         try:
             messages = chat(inside(self.images, example.image), text)
-        except OSError as error:
-            return Chain(example, error=f"image not read: {error.strerror}")
+        except InputError as error:
+            return Chain(example, error=str(error))
         try:
             answer = await client.chat.completions.create(
                 model=self.model, max_tokens=self.max_tokens, temperature=self.temperature, seed=self.seed,
@@ -109,8 +109,7 @@ class Teacher:
             return Chain(example, error="connection lost or refused")
         except (openai.OpenAIError, json.JSONDecodeError, AttributeError, IndexError, TypeError):
             return Chain(example, error="an answer that is no chat completion")
-        if not content:
+        if not isinstance(content, str) or not content:
             return Chain(example, error="an empty answer")
-        return Chain(
-            example, content, None, usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else 0
-        )  # fmt: skip
+        tokens = (getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
+        return Chain(example, content, None, *tokens)

@@ -1,6 +1,7 @@
 """Data sets of remote-sensing visual grounding, from their published layouts to one Parquet schema."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import InputError
-from .example import Example, Flaw, inside, read_examples, write_examples
+from .example import SPLITS, Example, Flaw, inside, read_examples, write_examples
 from .refer import load_refer
 from .tables import load_geopix, load_lines
 from .voc import load_voc
@@ -113,6 +114,8 @@ def prepare(
         "first_flaws": [f"{flaw.where}: {flaw.what}{'' if flaw.repaired else ' (dropped)'}" for flaw in flaws[:SHOWN]],
     }
     out.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        (out / f"{split}.parquet").unlink(missing_ok=True)  # of another data set
     for split, examples in splits.items():
         write_examples(out / f"{split}.parquet", examples)
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -125,7 +128,7 @@ def photograph(image: str) -> str:
     >>> photograph("JPEGImages/05863.jpg"), photograph("Images_val/05863_0000.png")
     ('05863', '05863')
     """
-    return PurePosixPath(image).stem.partition("_")[0]
+    return re.sub(r"_\d{4}$|__.*$", "", PurePosixPath(image).stem)
 
 
 def shared_photographs(first: Path, second: Path) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -49,6 +50,7 @@ class Flaw:
     repaired: bool
 
 
+SPLITS = ("train", "val", "test")
 SCHEMA = pa.schema(
     [
         ("image", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("query", pa.string()),
@@ -93,7 +95,7 @@ def inside(root: Path, name: str) -> Path:
         InputError: if the name leads out of it.
     """
     relative = PurePosixPath(name.replace("\\", "/"))
-    if not name or relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
+    if not relative.parts or relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
         raise InputError(f"the file name {name!r} leads out of {root}.")
     return root.joinpath(*relative.parts)
 
@@ -106,6 +108,8 @@ def mend(box: Sequence[float], width: int, height: int, where: str) -> tuple[lis
     >>> mend([30.0, 10.0, 30.0, 20.0], 800, 800, "line 4")[1]
     [Flaw(where='line 4', what='the box [30.0, 10.0, 30.0, 20.0] has no area', repaired=False)]
     """
+    if not all(map(isfinite, box)):
+        return None, [Flaw(where, f"the box {list(box)} is not finite", False)]
     flaws = []
     x1, x2 = sorted((box[0], box[2]))
     y1, y2 = sorted((box[1], box[3]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .example import Example, Flaw, inside, mend
+from .example import SPLITS, Example, Flaw, inside, mend
 
 IMAGES = "images/rrsisd/JPEGImages"
 
@@ -37,24 +37,34 @@ def load_refer(root: Path, dataset: str) -> Iterator[Example | Flaw]:
         raise InputError(f"{refs_path} was not read: {error}.") from None
     except Exception as error:  # a damaged pickle raises whatever it likes
         raise InputError(f"{refs_path} or {instances_path.name} is damaged: {error!r}.") from None
-    for ref in refs:
-        where = f"ref {ref.get('ref_id')}"
+    for number, ref in enumerate(refs):
+        where = f"ref {number}"
         try:
+            where = f"ref {ref['ref_id']}"
             image, annotation = images[ref["image_id"]], annotations[ref["ann_id"]]
             name = f"{IMAGES}/{image['file_name']}"
             x, y, w, h = map(float, annotation["bbox"])
             sentences = [str(s["raw"] if "raw" in s else s["sent"]).strip() for s in ref["sentences"]]
             split, category = str(ref["split"]), names.get(annotation["category_id"])
-        except (KeyError, ValueError, TypeError) as error:
+            inside(root, name)
+            width, height = int(image["width"]), int(image["height"])
+        except InputError:
+            raise
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             yield Flaw(where, f"it has no usable {error}", False)
             continue
-        inside(root, name)
-        kept, flaws = mend([x, y, x + w, y + h], image["width"], image["height"], where)
+        if split not in SPLITS:
+            yield Flaw(where, f"its split {split!r} is none of {', '.join(SPLITS)}", False)
+            continue
+        kept, flaws = mend([x, y, x + w, y + h], width, height, where)
         yield from flaws
         if kept is None:
             continue
-        for number, sentence in enumerate(sentences):
+        for count, sentence in enumerate(sentences):
+            if not sentence:
+                yield Flaw(where, f"its sentence {count} is empty", False)
+                continue
             yield Example(
-                name, image["width"], image["height"], sentence, [kept], None, category, None, split, dataset,
-                f"{ref['ref_id']}.{number}",
+                name, width, height, sentence, [kept], None, category, None, split, dataset,
+                f"{ref['ref_id']}.{count}",
             )  # fmt: skip

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from ..scenes import draw_scene, generate_scene
-from .example import Example, write_examples
-
-SPLITS = ("train", "val", "test")
+from .example import SPLITS, Example, write_examples
 
 
 def write_scenes(out: Path, counts: dict[str, int], *, level: int, size: int, seed: int = 0) -> None:
@@ -18,7 +16,7 @@ def write_scenes(out: Path, counts: dict[str, int], *, level: int, size: int, se
         examples = []
         for scene_seed in range(seed * 10**7 + number * 10**6, seed * 10**7 + number * 10**6 + counts.get(split, 0)):
             scene = generate_scene(scene_seed, level)
-            image = f"images/{level}_{scene_seed}.png"
+            image = f"images/{level}-{scene_seed}.png"
             draw_scene(scene, size).save(out / image)
             box, source_id = [float(v) for v in scene.box(size)], f"{level}:{scene_seed}"
             examples.append(

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import InputError
@@ -17,13 +19,15 @@ def load_lines(root: Path, dataset: str) -> Iterator[Example | Flaw]:
     if not any(path.is_file() for _, path in files):
         raise InputError(f"there is neither train.txt nor val.txt nor test.txt in {root}.")
     for split, path in files:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if path.is_file() else []
         for number, line in enumerate(lines, 1):
             where = f"{path.name}, line {number}"
             name, *parts = line.split(",", 5)
             try:
                 box = [float(part) for part in parts[:4]]
                 query = parts[4].strip()
+                if not query:
+                    raise ValueError
             except (ValueError, IndexError):
                 yield Flaw(where, f"{line[:60]!r} is no image, four numbers and a text", False)
                 continue
@@ -46,19 +50,32 @@ def load_geopix(root: Path, dataset: str) -> Iterator[Example | Flaw]:
     if not files:
         raise InputError(f"there is no data/train.{subset}-*.parquet nor data/valid.{subset}-*.parquet in {root}.")
     for split, path in files:
-        for batch in pq.ParquetFile(path).iter_batches(columns=["image_id", "image_path", "instances"]):
-            for row in batch.to_pylist():
-                inside(root, row["image_path"])
-                for instance in row["instances"]:
-                    where = f"{row['image_id']}, instance {instance['instance_id']}"
-                    height, width = instance["mask"]["size"]
-                    kept, flaws = mend([float(v) for v in instance["bbox"]], width, height, where)
-                    yield from flaws
-                    query = (instance["description"] or "").strip()
-                    if not query:
-                        yield Flaw(where, "it has no description", False)
-                    elif kept:
-                        yield Example(
-                            row["image_path"], width, height, query, [kept], None, instance["category"], None, split,
-                            dataset, where,
-                        )  # fmt: skip
+        try:
+            batches = pq.ParquetFile(path).iter_batches(columns=["image_id", "image_path", "instances"])
+            rows = (row for batch in batches for row in batch.to_pylist())
+            for row in rows:
+                yield from _instances(row, root, split, dataset)
+        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            raise InputError(f"{path} is no file of GeoPixInstruct's annotations: {error}.") from None
+
+
+def _instances(row: dict[str, Any], root: Path, split: str, dataset: str) -> Iterator[Example | Flaw]:
+    for number, instance in enumerate(row["instances"] or ()):
+        where = f"{row['image_id']}, instance {number}"
+        try:
+            image, query = str(row["image_path"] or ""), str(instance["description"] or "").strip()
+            height, width = instance["mask"]["size"]
+            box = [float(v) for v in instance["bbox"]]
+            if len(box) != 4 or not query or not image:
+                raise ValueError("bbox, description or image_path")
+        except (KeyError, TypeError, ValueError) as error:
+            yield Flaw(where, f"it has no usable {error}", False)
+            continue
+        inside(root, image)
+        kept, flaws = mend(box, width, height, where)
+        yield from flaws
+        if kept:
+            yield Example(
+                image, width, height, query, [kept], None, instance["category"], None, split, dataset,
+                f"{row['image_id']}.{instance['instance_id']}",
+            )  # fmt: skip

@@ -16,13 +16,13 @@ def load_voc(root: Path, dataset: str) -> Iterator[Example | Flaw]:
     splits = _splits(root)
     images = next((name for name in ("JPEGImages", "Image", "images") if (root / name).is_dir()), "JPEGImages")
     counter = 0
-    for path in sorted((root / "Annotations").glob("*.xml")):
+    for path in sorted((root / "Annotations").glob("[!.]*.xml")):
         try:
             tree = ET.parse(path).getroot()  # noqa: S314  expat bounds entity expansion
             size = tree.find("size")
             width, height = (int(float(_text(size, side))) for side in ("width", "height"))
             image = f"{images}/{_text(tree, 'filename')}"
-        except (ET.ParseError, ValueError) as error:
+        except (ET.ParseError, ValueError, OverflowError) as error:
             raise InputError(
                 f"{path} is no annotation of {dataset}, and the counters of all later files depend on it: {error}."
             ) from None

@@ -21,7 +21,7 @@ def load_vrsbench(root: Path, dataset: str) -> Iterator[Example | Flaw]:
         raise InputError(f"there is neither Annotations_train nor Annotations_val in {root}.")
     for split, folder in folders:
         images = folder.name.replace("Annotations", "Images")
-        for path in sorted(folder.glob("*.json")):
+        for path in sorted(folder.glob("[!.]*.json")):
             try:
                 record = json.loads(path.read_text(encoding="utf-8"))
                 image, objects = f"{images}/{record['image']}", record.get("objects") or []
@@ -29,11 +29,11 @@ def load_vrsbench(root: Path, dataset: str) -> Iterator[Example | Flaw]:
                 yield Flaw(path.name, "it is no JSON object with the field image", False)
                 continue
             inside(root, image)
-            for number, thing in enumerate(objects):
+            for number, thing in enumerate(objects if isinstance(objects, list) else [objects]):
                 where = f"{path.name}, object {number}"
                 try:
                     yield from _example(thing, image, split, dataset, where)
-                except (ValueError, KeyError, TypeError) as error:
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
                     yield Flaw(where, f"it has no usable {error}", False)
 
 
@@ -54,8 +54,8 @@ def _example(thing: dict[str, Any], image: str, split: str, dataset: str, where:
     if corners and len(corners) == 8:
         quad = torch.tensor(corners, dtype=torch.float64).view(4, 2) * SIDE
         oriented = [from_corners(quad).tolist()]
-    unique = thing.get("is_unique", thing.get("unique"))
+    unique, category = thing.get("is_unique", thing.get("unique")), thing.get("obj_cls")
     yield Example(
-        image, SIDE, SIDE, query, [kept], oriented, thing.get("obj_cls"), None if unique is None else bool(unique),
-        split, dataset, where,
+        image, SIDE, SIDE, query, [kept], oriented, None if category is None else str(category),
+        None if unique is None else bool(unique), split, dataset, where,
     )  # fmt: skip
