@@ -52,28 +52,30 @@ _PAIR = rf"\s*+{_NUMBER}{_COMMA}{_NUMBER}\s*+"
 _FOUR_TO_NINE = rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{3,8}}+\s*+"
 _BIN = r"<\d{1,4}+>"
 
-# By what a shape starts with; the first to fit is taken. A "label", a text in JSON that does not begin as a list, is
-# passed over: it holds no box. A "cut" is a box that the text ends in.
+# By what a shape starts with; the first to fit is taken. A "label", a text in JSON that is no list, and a "key" with
+# brackets are passed over: they hold no box. A "cut" is a box that the text ends in.
 _SHAPES = {
     r"(?<=[\[(（【])(?=\s*+[-+.\d])": {
         "list": rf"{_FOUR_TO_NINE}(?:,\s*+)?+[\])）】]",
         "corners": rf"{_PAIR}[\])](?:\s*+,\s*+[\[(]{_PAIR}[\])]){{3,}}+",
-        "pair": rf"(?<=\(){_PAIR}\)\s*+,?+\s*+\({_PAIR}\)",
+        "pair": rf"(?<=\(){_PAIR}\)\s*+,?+\s*+\({_PAIR}\)(?!\s*+,\s*+\(\s*+[-+.\d])",
         "point": rf"{_PAIR}[\])）】]",
         "cut": rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{0,8}}+(?:{_COMMA})?+\Z",
     },
     "(?<=:)": {
-        "label": r"""\s*+(?!["']\s*+[\[(])(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|'[^'\\]*+(?:\\.[^'\\]*+)*+')"""
-        r"""(?=\s*+[},\]】"])""",
+        "label": r"""\s*+(?!["']\s*+[\[{]|["'][\s\d.,;()+-]*+["'])"""
+        r"""(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(?=\s*+[},\]】"])|\Z)"""
+        r"""|'[^'\\]*+(?:\\.[^'\\]*+)*+'(?=\s*+[},\]】"]))""",
     },
+    "(?<=[{,])": {"key": r"""\s*+"[^"\\\[(]*+[\[(][^"\\]*+"(?=\s*+:)"""},
     "(?<=<)": {
-        "bins": rf"\d{{1,4}}+>(?:{_BIN}){{3}}(?:\|<-?+\d{{1,4}}+>)?+",
+        "bins": rf"\d{{1,4}}+>(?:{_BIN}){{3}}(?:\|<-?+\d{{1,4}}+>|(?!\|))",
         "tag": rf"""point\s++x=["']{_NUMBER}["']\s++y=["']{_NUMBER}["']""",
     },
     "(?<=data-bbox=)": {"html": rf"""["']{_FOUR_TO_NINE}["']"""},
 }
 _BOX = re.compile(
-    r"[\[(（【<:=](?:"
+    r"[\[(（【<:={,](?:"
     + "|".join(
         rf"{start}(?:{'|'.join(f'(?P<{name}>{shape})' for name, shape in shapes.items())})"
         for start, shapes in _SHAPES.items()
@@ -116,6 +118,7 @@ def answer_region(text: str) -> tuple[str, list[str]]:
     closing = rest.rfind("</answer>")
     opening = rest.rfind("<answer>", 0, closing) if closing >= 0 else -1
     if opening >= 0:
+        closing = rest.find("</answer>", opening)
         if rest[closing + len("</answer>") :].strip():
             problems.append("trailing-text")
         region = rest[opening + len("<answer>") : closing]
@@ -128,6 +131,7 @@ def answer_region(text: str) -> tuple[str, list[str]]:
             return "", ["no-answer"]
     if thinks:
         problems.append("after-think-unclosed")
+        region = region.partition("<think>")[0]
     if len(region) > MAX_ANSWER:
         problems.append("too-long")
         region = region[:MAX_ANSWER]
@@ -153,7 +157,7 @@ def parse_answer(text: str) -> Answer:
     found: list[tuple[Kind, tuple[float, ...], re.Match[str]]] = []
     for match in _BOX.finditer(region):
         shape = match.lastgroup
-        if shape == "label":
+        if shape in ("label", "key"):
             continue
         if shape == "cut":
             problems.append("truncated")
