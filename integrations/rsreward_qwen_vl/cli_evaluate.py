@@ -36,6 +36,7 @@ def evaluate(
     """
     from .datasets import read_examples
     from .evaluate import Asking, answer, results
+    from .lines import write_whole
     from .processors import load_processor, with_bounds_of
     from .prompts import TEMPLATE
     from .train import plan_of, space_of
@@ -58,7 +59,7 @@ def evaluate(
             examples, images, asking, out, progress=lambda done, of: bar.update(task, completed=done, total=of)
         )
     measured = results(rows, asking, answers_in)
-    (out / "results.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(measured, indent=1) + "\n")
     table = Table(title=f"{len(rows):,} answers, space {answers_in.name}")
     names = list(dict.fromkeys(name for values in measured["metrics"].values() for name in values if name != "rows"))
     for column in ("convention", *names):

@@ -1,4 +1,4 @@
-"""Files of JSON lines that a run appends to and a later one takes up, and the settings that both must share."""
+"""Files that a run writes and a later one takes up."""
 
 import json
 from pathlib import Path
@@ -48,4 +48,11 @@ def same_settings(path: Path, settings: dict[str, Any]) -> None:
     for name in settings:
         if not isinstance(before, dict) or before.get(name) != settings[name]:
             raise InputError(f"{path.parent} holds what was asked for with another {name}: give another --out.")
-    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(settings, indent=1) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all, also for another process that reads it."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -18,6 +18,7 @@ from rsreward import Space
 
 from .errors import InputError
 from .gallery import RolloutGallery
+from .lines import write_whole
 from .processors import load_processor, save_processor, with_bounds_of
 from .prompts import TEMPLATE
 from .training import newest_checkpoint
@@ -214,7 +215,7 @@ def _planned(
         print(yaml.safe_dump(plan, sort_keys=False), end="", flush=True)
         if not recipe.dry_run:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "plan.json").write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+            write_whole(folder / "plan.json", json.dumps(plan, indent=1) + "\n")
     return recipe.dry_run
 
 
@@ -263,4 +264,4 @@ def _train(trainer: Any, processor: Any, config: Any, model: ModelConfig) -> Non
     trainer.save_model(str(folder))
     if config.process_index == 0:
         save_processor(processor, folder)
-        (folder / "history.json").write_text(json.dumps(trainer.state.log_history) + "\n", encoding="utf-8")
+        write_whole(folder / "history.json", json.dumps(trainer.state.log_history) + "\n")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ..datasets import Example
 from ..errors import InputError
-from ..lines import resume_lines, same_settings
+from ..lines import resume_lines, same_settings, write_whole
 from .filter import Filter
 
 FIELDS = ("dataset", "source_id", "completion", "prompt_tokens", "completion_tokens")
@@ -104,7 +104,7 @@ async def collect(
         "failed": dict(sorted(failed.items())), "prompt_tokens": tokens["prompt_tokens"],
         "completion_tokens": tokens["completion_tokens"],
     }  # fmt: skip
-    (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / "report.json", json.dumps(report, indent=1) + "\n")
     return report
 
 

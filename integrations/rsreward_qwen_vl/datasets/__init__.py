@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import InputError
+from ..lines import write_whole
 from .example import SPLITS, Example, Flaw, inside, read_examples, write_examples
 from .refer import load_refer
 from .tables import load_geopix, load_lines
@@ -118,7 +119,7 @@ def prepare(
         (out / f"{split}.parquet").unlink(missing_ok=True)  # of another data set
     for split, examples in splits.items():
         write_examples(out / f"{split}.parquet", examples)
-    (out / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_whole(out / "report.json", json.dumps(report, indent=1) + "\n")
     return report
 
 
