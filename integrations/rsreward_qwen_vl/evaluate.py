@@ -13,9 +13,10 @@ from zlib import crc32
 
 import openai
 import torch
+from torch import Tensor
 from transformers import AutoModelForImageTextToText
 
-from rsreward import CONVENTIONS, Space, grounding_breakdown, grounding_metrics, parse_boxes, size_class
+from rsreward import CONVENTIONS, Space, Tally, grounding_columns, parse_boxes, size_class
 from rsreward.metrics import counted_iou
 
 from .datasets import Example, inside
@@ -191,19 +192,33 @@ def results(rows: Sequence[dict[str, Any]], asking: Asking, space: Space) -> dic
         question = row["dataset"], row["source_id"]
         hits[question] = hits.get(question, 0) + (overlap >= 0.5)
     ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= asking.samples]
+    tallies = {name: _tallies(pred, target, name, [name] * len(rows), size)[name] for name in CONVENTIONS}
+    plain = {
+        name: _tallies(pred, target, "plain", list(map(str, of)), size)
+        for name, of in groups.items()
+        if any(group is not None for group in of)
+    }
     return {
-        "metrics": {name: grounding_metrics(pred, target, convention=name, **size) for name in CONVENTIONS},
-        "groups": {
-            name: {str(group): values for group, values in grounding_breakdown(pred, target, of, **size).items()}
-            for name, of in groups.items()
-            if any(group is not None for group in of)
-        },
+        "metrics": {name: {"rows": tally.rows} | tally.compute() for name, tally in tallies.items()},
+        "intervals": {name: tally.intervals(seed=asking.seed) for name, tally in tallies.items()},
+        "groups": {n: {g: {"rows": t.rows} | t.compute() for g, t in of.items()} for n, of in plain.items()},
+        "group_intervals": {n: {g: t.intervals(seed=asking.seed) for g, t in of.items()} for n, of in plain.items()},
         "pass@k at IoU 0.5": {str(k): pass_at_k(list(hits.values()), asking.samples, k) for k in ks},
         "asked": {name: value for name, value in asdict(asking).items() if name != "key"},
         "space": asdict(space),
         "versions": {name: version(name) for name in ("rsreward", "torch", "transformers")},
         "commit": _commit(),
     }
+
+
+def _tallies(pred: Tensor, target: Tensor, convention: str, by: list[str], size: dict[str, Any]) -> dict[str, Tally]:
+    """The sums of each group of rows under a convention."""
+    columns = grounding_columns(pred, target, convention=convention, **size)
+    tallies = {group: Tally(CONVENTIONS[convention].ratios) for group in dict.fromkeys(by)}
+    for group, tally in tallies.items():
+        rows = torch.tensor([group == of for of in by])
+        tally.update({name: column[rows] for name, column in columns.items()})
+    return tallies
 
 
 def _commit() -> str | None:

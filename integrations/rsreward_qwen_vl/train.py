@@ -123,6 +123,7 @@ def grpo(arguments: list[str]) -> None:
     plan = {
         "examples": len(rows), "prompts_per_step": _per_step(config) / config.num_generations,
         "completions_per_step": _per_step(config), "steps": steps,
+        "tokens_written_per_step": f"at most {_per_step(config) * (config.max_completion_length or 0):,}",
     }  # fmt: skip
     if _planned("grpo", recipe, config, model, space, plan) or _finished(config):
         return

@@ -2,6 +2,7 @@ import json
 import pickle
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def test_two_runs_write_the_same_bytes(tmp_path):
     for out in ("a", "b"):
         prepare("dior_rsvg", tmp_path / "root", tmp_path / out)
     assert (tmp_path / "a/train.parquet").read_bytes() == (tmp_path / "b/train.parquet").read_bytes()
+
+
+def test_killed_and_started_again_it_writes_the_same_bytes(tmp_path):
+    write_voc(tmp_path / "root")
+    prepare("dior_rsvg", tmp_path / "root", tmp_path / "whole")
+    arguments = ["data", "prepare", "dior_rsvg", tmp_path / "root", "--out", tmp_path / "killed"]
+    command = [Path(sys.executable).with_name("rsreward"), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "killed").exists():
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    for name in ("train", "val", "test"):
+        assert (tmp_path / f"killed/{name}.parquet").read_bytes() == (tmp_path / f"whole/{name}.parquet").read_bytes()
 
 
 def test_counters_run_over_the_sorted_files(tmp_path):

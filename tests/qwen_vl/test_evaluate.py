@@ -74,6 +74,9 @@ def test_a_server_that_knows_every_second_answer(world, tmp_path):
     assert results["metrics"].keys() == {"plain", "dior_rsvg", "vrsbench", "opt_rsvg", "refgeo"}
     assert results["metrics"]["plain"]["parse_rate"] == results["metrics"]["plain"]["acc@0.5"] == 0.5
     assert results["pass@k at IoU 0.5"] == {"1": 0.5}
+    low, high = results["intervals"]["plain"]["acc@0.5"]
+    assert 0 <= low < 0.5 < high <= 1
+    assert results["group_intervals"]["size"].keys() == results["groups"]["size"].keys()
     assert sum(group["rows"] for group in results["groups"]["size"].values()) == COUNT
     assert (results["asked"]["template"], results["space"]["name"]) == (TEMPLATE, "qwen3-vl")
 
@@ -89,7 +92,7 @@ def test_a_model_that_is_loaded_here(world, tmp_path):
     expected = grounding_metrics(pred, tensor([row["target"] for row in rows]))
     assert json.loads((tmp_path / "results.json").read_text())["metrics"]["plain"] == expected
     CliRunner().invoke(app, ["report", str(tmp_path)], catch_exceptions=False)
-    assert f"<td>{expected['parse_rate']:.3f}</td>" in (tmp_path / "report.html").read_text()
+    assert f"<td>{expected['parse_rate']:.3f}<small>" in (tmp_path / "report.html").read_text()
 
 
 def test_killed_and_started_again_it_ends_with_the_same_answers(world, tmp_path):
