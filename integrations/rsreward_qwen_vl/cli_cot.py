@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .errors import InputError
-
-console = Console(highlight=False, markup=False)
+from .terminal import console, counting
 
 
 def cot(
@@ -68,14 +65,8 @@ def cot(
             endpoint, model, images, student, key=os.environ.get("OPENAI_API_KEY") or "none", concurrency=concurrency,
             requests_per_minute=requests_per_minute, timeout=timeout,
         )  # fmt: skip
-    columns = TextColumn("chains"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("chains", total=len(examples))
+    with counting("chains") as show:
         judge = Filter(student, min_iou)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done)
-
         report = asyncio.run(collect(examples, source, judge, out, settings=settings, progress=show))
     console.print(f"{report['kept']:,} of {report['examples']:,} chains kept -> {out / 'cot.parquet'}")
     for reason, count in report["dropped"].items():

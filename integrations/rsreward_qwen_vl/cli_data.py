@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .errors import InputError
+from .terminal import console
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Data sets: prepare, inspect, overlap.")
-console = Console(highlight=False, markup=False)
 
 
 @app.command()

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from .errors import InputError
-
-console = Console(highlight=False, markup=False)
+from .terminal import console, counting
 
 
 def evaluate(
@@ -52,12 +49,8 @@ def evaluate(
     key = os.environ.get("OPENAI_API_KEY") or "none"
     asking = Asking(model, asked, endpoint, key, samples, temperature, max_new_tokens, batch_size, seed)
     examples = list(read_examples(data))[:limit]
-    columns = TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("answers", total=len(examples) * samples)
-        rows = answer(
-            examples, images, asking, out, progress=lambda done, of: bar.update(task, completed=done, total=of)
-        )
+    with counting("answers") as show:
+        rows = answer(examples, images, asking, out, progress=show)
     measured = results(rows, asking, answers_in)
     write_whole(out / "results.json", json.dumps(measured, indent=1) + "\n")
     table = Table(title=f"{len(rows):,} answers, space {answers_in.name}")

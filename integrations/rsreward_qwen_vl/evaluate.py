@@ -17,7 +17,6 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText
 
 from rsreward import CONVENTIONS, Space, Tally, grounding_columns, parse_boxes, size_class
-from rsreward.metrics import counted_iou
 
 from .datasets import Example, inside
 from .errors import InputError
@@ -186,18 +185,22 @@ def results(rows: Sequence[dict[str, Any]], asking: Asking, space: Space) -> dic
     size: dict[str, Any] = {"width": width, "height": height}
     pred = parse_boxes([row["completion"] for row in rows], space=space, **size)
     target = torch.tensor([row["target"] for row in rows])
+    columns = {name: grounding_columns(pred, target, convention=name, **size) for name in CONVENTIONS}
+    tallies = {name: _tally(columns[name], name) for name in CONVENTIONS}
     groups = {"size": size_class(target)} | {name: [row[name] for row in rows] for name in ("category", "unique")}
-    hits: dict[tuple[str, str], int] = {}
-    for row, overlap in zip(rows, counted_iou(pred, target).tolist(), strict=True):
-        question = row["dataset"], row["source_id"]
-        hits[question] = hits.get(question, 0) + (overlap >= 0.5)
-    ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= asking.samples]
-    tallies = {name: _tallies(pred, target, name, [name] * len(rows), size)[name] for name in CONVENTIONS}
     plain = {
-        name: _tallies(pred, target, "plain", list(map(str, of)), size)
+        name: {
+            str(group): _tally({c: v[[group == each for each in of]] for c, v in columns["plain"].items()}, "plain")
+            for group in dict.fromkeys(of)
+        }
         for name, of in groups.items()
         if any(group is not None for group in of)
     }
+    hits: dict[tuple[str, str], int] = {}
+    for row, hit in zip(rows, columns["plain"]["hits@0.5"].tolist(), strict=True):
+        question = row["dataset"], row["source_id"]
+        hits[question] = hits.get(question, 0) + hit
+    ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= asking.samples]
     return {
         "metrics": {name: {"rows": tally.rows} | tally.compute() for name, tally in tallies.items()},
         "intervals": {name: tally.intervals(seed=asking.seed) for name, tally in tallies.items()},
@@ -211,14 +214,10 @@ def results(rows: Sequence[dict[str, Any]], asking: Asking, space: Space) -> dic
     }
 
 
-def _tallies(pred: Tensor, target: Tensor, convention: str, by: list[str], size: dict[str, Any]) -> dict[str, Tally]:
-    """The sums of each group of rows under a convention."""
-    columns = grounding_columns(pred, target, convention=convention, **size)
-    tallies = {group: Tally(CONVENTIONS[convention].ratios) for group in dict.fromkeys(by)}
-    for group, tally in tallies.items():
-        rows = torch.tensor([group == of for of in by])
-        tally.update({name: column[rows] for name, column in columns.items()})
-    return tallies
+def _tally(columns: dict[str, Tensor], convention: str) -> Tally:
+    tally = Tally(CONVENTIONS[convention].ratios)
+    tally.update(columns)
+    return tally
 
 
 def _commit() -> str | None:

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rsreward_qwen_vl.data import explained
+from rsreward_qwen_vl.processors import save_processor
+from rsreward_qwen_vl.prompts import TEMPLATE, instruction
 from rsreward_qwen_vl.scenes import Scene, draw_scene, generate_scene
+from rsreward_qwen_vl.tiny import build_model, build_processor, train_tokenizer
 
 SCENES = [generate_scene(seed, 2) for seed in range(4)]
 SPLITS = ("train", "train", "val", "test")
@@ -100,3 +104,11 @@ WRITERS = {
     "fast_t": lambda root: write_geopix(root, "FAST_T"),
     "sota_t": lambda root: write_geopix(root, "SOTA_T"),
 }
+
+
+def save_tiny(folder: Path, scenes: list[Scene], layers: int) -> None:
+    """A tiny Qwen3-VL with its processor, as a model is saved; its tokenizer has seen what these scenes ask and say."""
+    texts = [text for s in scenes for text in (instruction(s.query, TEMPLATE), explained(s))]
+    tokenizer = train_tokenizer(texts)
+    build_model(tokenizer, "qwen3-vl", 64, layers=layers).save_pretrained(folder)
+    save_processor(build_processor(tokenizer, "qwen3-vl", 64), folder)

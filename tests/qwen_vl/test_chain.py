@@ -4,12 +4,9 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from layouts import SCENES, WRITERS
+from layouts import SCENES, WRITERS, save_tiny
 from rsreward_qwen_vl.cli import app
-from rsreward_qwen_vl.data import explained
-from rsreward_qwen_vl.processors import save_processor
-from rsreward_qwen_vl.prompts import TEMPLATE, instruction
-from rsreward_qwen_vl.tiny import build_model, build_processor, train_tokenizer
+from rsreward_qwen_vl.prompts import TEMPLATE
 from teacher_server import teacher
 from typer.testing import CliRunner
 
@@ -26,9 +23,7 @@ def run(*arguments):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "qwen3-vl-tiny"
-    tokenizer = train_tokenizer([text for s in SCENES for text in (instruction(s.query, TEMPLATE), explained(s))])
-    build_model(tokenizer, "qwen3-vl", 64, layers=1).save_pretrained(folder)
-    save_processor(build_processor(tokenizer, "qwen3-vl", 64), folder)
+    save_tiny(folder, SCENES, layers=1)
     return folder
 
 

@@ -8,17 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from layouts import save_tiny
 from rsreward_qwen_vl.cli import app
-from rsreward_qwen_vl.data import explained
 from rsreward_qwen_vl.datasets import read_examples
 from rsreward_qwen_vl.datasets.example import write_examples
 from rsreward_qwen_vl.datasets.scenes import write_scenes
 from rsreward_qwen_vl.errors import InputError
 from rsreward_qwen_vl.evaluate import pass_at_k
-from rsreward_qwen_vl.processors import save_processor
-from rsreward_qwen_vl.prompts import TEMPLATE, instruction
+from rsreward_qwen_vl.prompts import TEMPLATE
 from rsreward_qwen_vl.scenes import generate_scene
-from rsreward_qwen_vl.tiny import build_model, build_processor, train_tokenizer
 from teacher_server import teacher
 from torch import tensor
 from typer.testing import CliRunner
@@ -33,10 +31,7 @@ COUNT = 6
 def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("world")
     write_scenes(root, {"test": COUNT}, level=1, size=64)
-    scenes = [generate_scene(seed, 1) for seed in range(24)]
-    tokenizer = train_tokenizer([text for s in scenes for text in (instruction(s.query, TEMPLATE), explained(s))])
-    build_model(tokenizer, "qwen3-vl", 64, layers=2).save_pretrained(root / "qwen3-vl-tiny")
-    save_processor(build_processor(tokenizer, "qwen3-vl", 64), root / "qwen3-vl-tiny")
+    save_tiny(root / "qwen3-vl-tiny", [generate_scene(seed, 1) for seed in range(24)], layers=2)
     return root
 
 

@@ -10,16 +10,15 @@ import rsreward_qwen_vl
 import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
+from layouts import save_tiny
 from PIL import Image
 from rsreward_qwen_vl.cli import app
-from rsreward_qwen_vl.data import explained
 from rsreward_qwen_vl.datasets import read_examples
 from rsreward_qwen_vl.datasets.scenes import write_scenes
 from rsreward_qwen_vl.errors import InputError
-from rsreward_qwen_vl.processors import load_processor, save_processor
-from rsreward_qwen_vl.prompts import TEMPLATE, instruction
+from rsreward_qwen_vl.processors import load_processor
+from rsreward_qwen_vl.prompts import TEMPLATE
 from rsreward_qwen_vl.scenes import generate_scene
-from rsreward_qwen_vl.tiny import build_model, build_processor, train_tokenizer
 from rsreward_qwen_vl.train import plan_of, space_of
 from rsreward_qwen_vl.training_rows import grpo_rows, sft_rows
 from safetensors.torch import load_file
@@ -38,11 +37,7 @@ def world(tmp_path_factory):
     """A tiny model in a folder, scenes in files, and their chains."""
     root = tmp_path_factory.mktemp("world")
     write_scenes(root / "scenes", {"train": 24}, level=1, size=64)
-    scenes = [generate_scene(seed, 1) for seed in range(24)]
-    texts = [text for s in scenes for text in (instruction(s.query, TEMPLATE), explained(s))]
-    tokenizer = train_tokenizer(texts)
-    build_model(tokenizer, "qwen3-vl", 64, layers=2).save_pretrained(root / "qwen3-vl-tiny")
-    save_processor(build_processor(tokenizer, "qwen3-vl", 64), root / "qwen3-vl-tiny")
+    save_tiny(root / "qwen3-vl-tiny", [generate_scene(seed, 1) for seed in range(24)], layers=2)
     run("cot", root / "scenes/train.parquet", "--images", root / "scenes", "--out", root / "cot", "--space", "qwen3-vl")
     return root
 

@@ -46,13 +46,11 @@ def load_refer(root: Path, dataset: str) -> Iterator[Example | Flaw]:
             x, y, w, h = map(float, annotation["bbox"])
             sentences = [str(s["raw"] if "raw" in s else s["sent"]).strip() for s in ref["sentences"]]
             split, category = str(ref["split"]), names.get(annotation["category_id"])
-            inside(root, name)
             width, height = int(image["width"]), int(image["height"])
-        except InputError:
-            raise
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             yield Flaw(where, f"it has no usable {error}", False)
             continue
+        inside(root, name)
         if split not in SPLITS:
             yield Flaw(where, f"its split {split!r} is none of {', '.join(SPLITS)}", False)
             continue
