@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .answers import BoxKind, Select, parse_answer
+from .answers import READ_AS, BoxKind, Select, parse_answer
 from .coordinates import Sizes, Space, space_named, to_pixels
 from .oriented import from_corners
 
@@ -42,7 +42,7 @@ def parse_boxes(
     """
     if select not in ("first", "last", "only"):
         raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
-    _check_kind(kind)
+    check_kind(kind)
     rows: list[tuple[float, ...]] = []
     for text in completions:
         boxes = _read(text, kind)
@@ -72,7 +72,7 @@ def parse_box_sets(
     >>> parse_box_sets(["{<0><0><40><20>|<90>}", "none"], kind="oriented", space="norm100", width=100, height=100)
     [tensor([[20.0000, 10.0000, 40.0000, 20.0000,  1.5708]]), tensor([], size=(0, 5))]
     """
-    _check_kind(kind)
+    check_kind(kind)
     sets = [_read(text, kind) for text in completions]
     counts = [len(boxes) for boxes in sets]
     sizes = [_repeated(side, counts) for side in (width, height)]
@@ -80,17 +80,15 @@ def parse_box_sets(
     return list(torch.split(flat, counts)) if counts else []
 
 
-def _check_kind(kind: BoxKind) -> None:
-    if kind not in ("horizontal", "oriented"):
+def check_kind(kind: BoxKind) -> None:
+    if kind not in READ_AS:
         raise ValueError(f"kind must be 'horizontal' or 'oriented', got {kind!r}.")
 
 
 def _read(text: str, kind: BoxKind) -> tuple[tuple[float, ...], ...]:
     """The boxes of a completion that can be of this kind, as written."""
     answer = parse_answer(text)
-    if kind == "horizontal":
-        return answer.boxes if answer.kind == "horizontal" else ()
-    return answer.boxes if answer.kind in ("horizontal", "oriented", "quad") else ()
+    return answer.boxes if answer.kind in READ_AS[kind] else ()
 
 
 def _in_pixels(

@@ -5,14 +5,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .answers import parse_answer
+from .answer_boxes import check_kind
+from .answers import READ_AS, BoxKind, parse_answer
 
 _BOX_PROBLEMS = {"too-long", "truncated", "duplicate", "not-finite"}
 _CORNER_PROBLEMS = {"inverted", "degenerate"}  # of x1, y1, x2, y2, which the numbers of an oriented box need not be
 
 
 def format_reward(
-    completions: Sequence[str], *, require_box: bool = True, think_in_prompt: bool = False, graded: bool = False
+    completions: Sequence[str],
+    *,
+    require_box: bool = True,
+    kind: BoxKind | None = None,
+    think_in_prompt: bool = False,
+    graded: bool = False,
 ) -> Tensor:
     """1 for a completion that is `<think>...</think><answer>...</answer>` and nothing else, 0 otherwise.
 
@@ -24,11 +30,15 @@ def format_reward(
     Args:
         completions: N texts, special tokens removed.
         require_box: whether the last condition is one.
+        kind: what the box must be read as, "horizontal" (four numbers) or "oriented", see `parse_boxes`. None: either.
         think_in_prompt: the template has opened the think element in the prompt already.
         graded: give the share of the conditions that are met instead.
 
     Returns:
         `(N,)`, float32.
+
+    Raises:
+        ValueError: if the kind is unknown.
 
     >>> texts = ["<think>Left.</think><answer>[1, 2, 3, 4]</answer>", "<answer>[1, 2, 3, 4]</answer>", "None."]
     >>> format_reward(texts)
@@ -36,11 +46,15 @@ def format_reward(
     >>> format_reward(texts, graded=True)
     tensor([1.0000, 0.5000, 0.0000])
     """
-    met = [_conditions("<think>" * think_in_prompt + text.strip(), require_box) for text in completions]
+    if kind is not None:
+        check_kind(kind)
+    met = [
+        _conditions("<think>" * think_in_prompt + text.strip(), require_box, kind or "oriented") for text in completions
+    ]
     return torch.tensor([sum(each) / len(each) if graded else float(all(each)) for each in met])
 
 
-def _conditions(text: str, require_box: bool) -> list[bool]:
+def _conditions(text: str, require_box: bool, kind: BoxKind) -> list[bool]:
     thought, answer = _element(text, "think"), _element(text, "answer")
     met = [
         bool(thought.strip()),
@@ -49,7 +63,7 @@ def _conditions(text: str, require_box: bool) -> list[bool]:
         text.endswith("</answer>"),
         "</think>" in text and text.rpartition("</think>")[2].lstrip().startswith("<answer>"),
     ]
-    return [*met, _one_box(text)] if require_box else met
+    return [*met, _one_box(text, kind)] if require_box else met
 
 
 def _element(text: str, tag: str) -> str:
@@ -59,7 +73,7 @@ def _element(text: str, tag: str) -> str:
     return text.partition(f"<{tag}>")[2].rpartition(f"</{tag}>")[0]
 
 
-def _one_box(text: str) -> bool:
+def _one_box(text: str, kind: BoxKind) -> bool:
     read = parse_answer(text)
     problems = _BOX_PROBLEMS | _CORNER_PROBLEMS if read.kind == "horizontal" else _BOX_PROBLEMS
-    return len(read.boxes) == 1 and read.kind != "point" and not problems.intersection(read.problems)
+    return len(read.boxes) == 1 and read.kind in READ_AS[kind] and not problems.intersection(read.problems)

@@ -82,7 +82,7 @@ def score_rows(rows: list[Row], reader: Reader) -> Scored:
     sizes = {side: [getattr(row, side) for row in rows] for side in ("width", "height")}
     columns = grounding_columns(pred, target, convention=reader.convention, **sizes) | {
         "positional_reward": positional_reward(pred, target),
-        "format_reward": format_reward([row.completion for row in rows]),
+        "format_reward": format_reward([row.completion for row in rows], kind=kind),
     }
     return Scored(rows, answers, [p[None][: int(ok)] for p, ok in zip(preds, columns["read"], strict=True)], columns)
 

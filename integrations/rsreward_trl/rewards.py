@@ -34,7 +34,7 @@ def as_reward_func(
             `rsreward.format_reward`.
         space: the coordinate space the model answers in, such as "qwen2.5-vl"; only for rewards of boxes.
         select: which box of an answer with several; only for rewards of one box.
-        kind: "horizontal" or "oriented"; only for rewards of boxes.
+        kind: "horizontal" or "oriented": what is read out of the answers; the format reward takes it too.
         name: what it is logged as; the function's own name if not given.
         **options: passed on to the reward, such as `alpha` and `beta`.
 
@@ -65,6 +65,8 @@ def as_reward_func(
         reward([example], [example], **options)
         return SetReward(reward, space, select, kind, name, options)
     if parameters[:1] == ["completions"]:
+        if "kind" in parameters:
+            options["kind"] = kind
         reward([""], **options)
         return TextReward(reward, name, options)
     raise ValueError(

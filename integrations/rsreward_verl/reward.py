@@ -104,7 +104,7 @@ def compute_score(
         overlap = (iou if truth.kind == "horizontal" else oriented_iou)(preds, truth.boxes)
         near = gaussian_proximity(preds, truth.boxes, alpha=alpha, over=proximity)
         parsed = bool(box.isfinite().all())
-    well_formed = format_reward([solution_str], require_box=not truth.several)
+    well_formed = format_reward([solution_str], require_box=not truth.several, kind=truth.kind)
     return {
         "score": (score + format_weight * well_formed).item(),
         "iou": overlap.item(),

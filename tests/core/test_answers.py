@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsreward import parse_answer
-from rsreward.answers import DIALECTS, PROBLEMS
+from rsreward.answers import DIALECTS, PROBLEMS, _any_answer, _plain_answer
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "answers_dev.jsonl"
 
@@ -128,6 +128,27 @@ def test_no_text_raises(text):
     answer = parse_answer(text)
     assert (answer.kind == "none") == (not answer.boxes) == (answer.dialect == "none")
     assert set(answer.problems) <= set(PROBLEMS)
+
+
+PIECES = [
+    *'[](){}<=",:', "[[", ", ", "\n", " ", "，",
+    "```json\n", "```", '"bbox_2d": ', '"label": "a"', '"label": "x [1]"', "box ",
+    *["1", "2.5", "-3", "40", "500", ".5", "1e40"], "[1, 2, 3, 4]",
+    '{"bbox_2d": [10, 20, 30, 40]', "data-bbox='1, 2, 3, 4'",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
+def test_the_short_way_for_plain_answers_reads_what_the_long_way_reads(region):
+    short = _plain_answer(region, [])
+    assert short is None or short == _any_answer(region, [])
+
+
+@pytest.mark.parametrize("name", ["list", "dict", "fenced"])
+def test_plain_answers_take_the_short_way(name):
+    region = {"list": "[1, 2, 3, 4]", "dict": ' {"bbox_2d": [1, 2, 3.5, 4], "label": "a"}\n',
+              "fenced": '```json\n[{"bbox_2d": [1, 2, 3, 4]}]\n```'}[name]  # fmt: skip
+    assert _plain_answer(region, []) is not None
 
 
 HOSTILE = [

@@ -39,6 +39,22 @@ def test_anything_else_scores_0(text):
     assert format_reward([text]) == 0
 
 
+@pytest.mark.parametrize(
+    ("box", "horizontal", "oriented"),
+    [("[1, 2, 3, 4]", 1, 1), ("[9, 9, 4, 2, 30]", 0, 1), ("{<10><10><40><20>|<30>}", 0, 1),
+     ("[1, 1, 9, 1, 9, 9, 1, 9]", 0, 1), ("[9, 9, 4, 2]", 0, 0)],
+)  # fmt: skip
+def test_an_answer_must_be_of_the_kind_asked_for(box, horizontal, oriented):
+    text = GOOD.replace("[1, 2, 3, 4]", box)
+    assert format_reward([text], kind="horizontal") == horizontal
+    assert format_reward([text], kind="oriented") == format_reward([text]) == oriented
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="kind must be 'horizontal' or 'oriented', got 'round'"):
+        format_reward([GOOD], kind="round")
+
+
 def test_the_box_is_optional_where_told():
     text = GOOD.replace("[1, 2, 3, 4]", "none")
     assert format_reward([text], require_box=False) == 1

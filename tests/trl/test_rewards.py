@@ -21,6 +21,12 @@ def test_texts_and_chats_score_the_same_as_the_core():
     assert as_reward_func(rsreward.format_reward)(completions=CHATS, images=[]) == [1, 0]
 
 
+def test_the_format_reward_pays_boxes_of_its_kind_alone():
+    texts = ["<think>a</think><answer>[9, 9, 4, 2, 30]</answer>"]
+    assert as_reward_func(rsreward.format_reward)(completions=texts) == [0]
+    assert as_reward_func(rsreward.format_reward, kind="oriented")(completions=texts) == [1]
+
+
 def test_module_level_rewards_are_named_for_the_command_line():
     assert rsreward_trl.positional_reward.__name__ == "positional_reward"
     assert rsreward_trl.format_reward.__name__ == "format_reward"

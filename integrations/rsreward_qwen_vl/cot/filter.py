@@ -37,7 +37,7 @@ class Filter:
 
     def __call__(self, completion: str, example: Example) -> str | None:
         """A key of `REASONS` for a chain to drop, None for one to keep."""
-        if not format_reward([completion]).item():
+        if not format_reward([completion], kind="horizontal").item():
             return "incomplete"
         size = {"space": self.space, "width": example.width, "height": example.height}
         answer = parse_boxes([completion], **size)  # type: ignore[arg-type]
