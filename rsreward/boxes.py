@@ -4,8 +4,11 @@ Everything is written in ratios of lengths (a side of a box over a side of the o
 coordinates near the largest or the smallest float neither overflow nor vanish.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from . import cpu
 
 
 def paired(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor, torch.dtype]:
@@ -24,8 +27,8 @@ def paired(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor,
             f"got shapes {tuple(pred.shape)} and {tuple(target.shape)}."
         )
     try:
-        torch.broadcast_shapes(pred.shape, target.shape)  # type: ignore[no-untyped-call]
-    except RuntimeError:
+        np.broadcast_shapes(pred.shape, target.shape)  # torch's own takes longer than the arithmetic
+    except ValueError:
         raise ValueError(
             f"pred and target are compared row by row, but their shapes {tuple(pred.shape)} and "
             f"{tuple(target.shape)} do not broadcast."
@@ -95,7 +98,8 @@ def iou(pred: Tensor, target: Tensor) -> Tensor:
     tensor([0.3333])
     """
     pred, target, dtype = paired(pred, target)
-    return _iou(pred, target).to(dtype)
+    overlap = cpu.iou(pred, target) if cpu.usable(pred, target) else _iou(pred, target)
+    return overlap.to(dtype)
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:

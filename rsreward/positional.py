@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import cpu
 from .boxes import centre_offset, iou, is_box, paired, replace_missing
 from .oriented import is_oriented_box, oriented_iou, unit_frame
 
@@ -45,7 +46,10 @@ def positional_reward(
     """
     if not 0 <= beta < inf:
         raise ValueError(f"beta must be finite and not negative, got {beta}.")
+    _check(alpha, proximity)
     pred, target, dtype = paired(pred, target, _numbers(target))
+    if _numbers(target) == 4 and proximity == "center" and cpu.usable(pred, target):
+        return cpu.positional_reward(pred, target, alpha, beta).to(dtype)
     overlap = iou(pred, target) if _numbers(target) == 4 else oriented_iou(pred, target)
     return (overlap + beta * gaussian_proximity(pred, target, alpha=alpha, over=proximity)).to(dtype)
 
@@ -86,13 +90,12 @@ def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float = 2.5, over
     >>> [round(gaussian_proximity(shifted, target, over=over).item(), 3) for over in ("center", "region", "keypoints")]
     [0.726, 0.7, 0.666]
     """
-    if not 1e-6 <= alpha <= 1e6:
-        raise ValueError(f"alpha must be positive, between 1e-6 and 1e6, got {alpha}.")
-    if over not in _OVER:
-        raise ValueError(f"the proximity must be one of {', '.join(map(repr, _OVER))}, got {over!r}.")
+    _check(alpha, over)
     if _numbers(target) == 5:
         return _oriented_proximity(pred, target, 1 / alpha, over)
     pred, target, dtype = paired(pred, target)
+    if over == "center" and cpu.usable(pred, target):
+        return cpu.proximity(pred, target, alpha).to(dtype)
     size = target[..., 2:] - target[..., :2]
     counts = is_box(pred) & is_box(target) & (size > 0).all(-1)
     pred, target = replace_missing(pred, target, counts)
@@ -103,6 +106,13 @@ def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float = 2.5, over
     middle = (centre_offset(pred, target) / size * sigmas).clamp(-_FAR, _FAR)
     length = ((pred[..., 2:] - pred[..., :2]) / size * sigmas).clamp(max=_HUGE)
     return torch.where(counts, _OVER[over](low, middle, high, length), 0).to(dtype)
+
+
+def _check(alpha: float, over: str) -> None:
+    if not 1e-6 <= alpha <= 1e6:
+        raise ValueError(f"alpha must be positive, between 1e-6 and 1e6, got {alpha}.")
+    if over not in _OVER:
+        raise ValueError(f"the proximity must be one of {', '.join(map(repr, _OVER))}, got {over!r}.")
 
 
 def _numbers(target: Tensor) -> int:

@@ -1,0 +1,96 @@
+"""The fast path of the CPU gives what the plain formulas give."""
+
+import pytest
+import torch
+from boxes_strategies import any_row, box
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsreward import cpu, gaussian_proximity, iou, pairwise_iou, positional_reward
+from rsreward.boxes import _iou
+
+rows = st.lists(st.tuples(any_row.map(torch.tensor) | box(), any_row.map(torch.tensor) | box()), min_size=1, max_size=9)
+
+
+def plain(function, pred, target, **options):
+    return function(pred.clone().requires_grad_(), target, **options).detach()
+
+
+def planes(pairs, dtype):
+    return (torch.stack([pair[i].to(torch.float64) for pair in pairs]).to(dtype) for i in (0, 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(rows)
+def test_overlaps_are_equal_to_the_last_bit(dtype, pairs):
+    pred, target = planes(pairs, dtype)
+    expected, found = _iou(pred, target), iou(pred, target)
+    assert cpu.usable(pred, target)
+    assert torch.where(expected > 0, found == expected, (found >= 0) & (found <= 1.001e-9)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(rows, st.sampled_from([1e-6, 0.5, 2.5, 1e6]))
+def test_proximities_and_rewards_are_equal_to_rounding(dtype, pairs, alpha):
+    pred, target = planes(pairs, dtype)
+    tolerance = 100 * torch.finfo(dtype).eps
+    near = gaussian_proximity(pred, target, alpha=alpha)
+    torch.testing.assert_close(near, plain(gaussian_proximity, pred, target, alpha=alpha), rtol=0, atol=tolerance)
+    reward = positional_reward(pred, target, alpha=alpha, beta=0.5)
+    expected = plain(positional_reward, pred, target, alpha=alpha, beta=0.5)
+    torch.testing.assert_close(reward, expected, rtol=0, atol=tolerance + 1e-9)
+
+
+def random_boxes(*shape):
+    draw = torch.rand(*shape, 4, generator=torch.Generator().manual_seed(0)) * 100
+    return torch.cat([draw[..., :2], draw[..., :2] + draw[..., 2:]], -1)
+
+
+SHAPES = [((), ()), ((7,), ()), ((), (7,)), ((0,), (0,)), ((0, 3), (3,)), ((5, 8), (5, 1)), ((3, 1), (1, 70)),
+          ((2, 3, 4), (4,)), ((cpu.CHUNK + 1,), (cpu.CHUNK + 1,)), ((2, 5000), (2, 5000)), ((3, 1), (cpu.CHUNK + 3,)),
+          ((1, 2, 1), (100, 1, 100))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("p", "t"), SHAPES)
+def test_rows_broadcast_as_in_the_plain_formula(p, t):
+    pred, target = random_boxes(*p), random_boxes(*t) + 20
+    reward, expected = positional_reward(pred, target), plain(positional_reward, pred, target)
+    assert reward.shape == expected.shape
+    torch.testing.assert_close(reward, expected, rtol=0, atol=1e-6)
+
+
+def test_rows_need_not_lie_next_to_each_other():
+    pred, target = random_boxes(50, 3)[:, 1].flip(0), random_boxes(4, 50).movedim(1, 0)[:, 0]
+    assert torch.equal(iou(pred, target), _iou(pred, target))
+
+
+def test_all_pairs_are_equal_to_the_last_bit():
+    a, b = random_boxes(3, 40), random_boxes(3, 90) + 10
+    assert torch.equal(pairwise_iou(a, b), _iou(a.unsqueeze(-2), b.unsqueeze(-3)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64])
+def test_other_numbers_are_computed_in_float32(dtype):
+    pred, target = random_boxes(30).to(dtype), (random_boxes(30) + 9).to(dtype)
+    expected = _iou(pred.float(), target.float())
+    assert torch.equal(iou(pred, target), expected.to(dtype if dtype.is_floating_point else torch.float32))
+
+
+def test_inputs_are_left_as_they_are():
+    pred, target = random_boxes(10), random_boxes(10)
+    before = pred.clone(), target.clone()
+    positional_reward(pred, target)
+    assert torch.equal(pred, before[0])
+    assert torch.equal(target, before[1])
+
+
+def test_what_needs_a_gradient_or_has_no_memory_takes_the_plain_formulas():
+    pred, target = random_boxes(6), random_boxes(6) + 5
+    assert positional_reward(pred.clone().requires_grad_(), target).requires_grad
+    assert not cpu.usable(pred.clone().requires_grad_(), target)
+    assert not cpu.usable(pred.to("meta"), target.to("meta"))
+    assert positional_reward(pred.to("meta"), target.to("meta")).shape == (6,)
+    with torch.no_grad():
+        assert cpu.usable(pred.clone().requires_grad_(), target)
+    each = torch.vmap(positional_reward)(pred, target)
+    torch.testing.assert_close(each, positional_reward(pred, target), rtol=0, atol=1e-6)
