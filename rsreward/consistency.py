@@ -1,6 +1,6 @@
 """Spatial-consistency weights: hard or incoherent groups get larger updates (RSGround-R1, arXiv 2601.21634)."""
 
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 import torch
@@ -59,7 +59,7 @@ def consistency_weight(
     """
     if not 0 <= clip[0] <= clip[1] < inf:
         raise ValueError(f"clip must be (w_min, w_max) with 0 <= w_min <= w_max, got {clip}.")
-    if not (isfinite(lambda_mean) and isfinite(lambda_var)):
+    if not (-inf < lambda_mean < inf and -inf < lambda_var < inf):
         raise ValueError(f"lambda_mean and lambda_var must be finite, got {lambda_mean} and {lambda_var}.")
     mean, var = group_statistics(iou)
     weight = torch.exp(lambda_mean * (1 - mean) + lambda_var * var).clamp(*clip)

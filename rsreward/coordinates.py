@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil, floor, sqrt
 from typing import Any, Literal
 
@@ -226,8 +227,8 @@ def _side(side: Any, name: str, boxes: Tensor) -> Tensor:
 
 def _resized(original: Tensor, space: Space) -> Tensor:
     """`(..., 2)`: widths and heights after the processor."""
-    sizes = []
+    sizes, resized = [], cache(space.resized)
     for width, height in original.reshape(-1, 2).tolist():
         known = width == width and height == height
-        sizes.append(space.resized(int(height), int(width))[::-1] if known else (torch.nan, torch.nan))
+        sizes.append(resized(int(height), int(width))[::-1] if known else (torch.nan, torch.nan))
     return original.new_tensor(sizes).view_as(original)

@@ -54,9 +54,12 @@ def oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
     pred, target, dtype = paired(pred, target, 5)
     shape = torch.broadcast_shapes(pred.shape, target.shape)[:-1]  # type: ignore[no-untyped-call]
     rows = [box.expand(*shape, 5).reshape(-1, 5) for box in (pred, target)]
-    size = CHUNK if pred.device.type == "cpu" else max(len(rows[0]), 1)
-    parts = [_oriented_iou(p, t) for p, t in zip(*(torch.split(r, size) for r in rows), strict=True)]
-    return torch.cat(parts).view(shape).to(dtype)
+    if pred.is_cpu and not torch.compiler.is_compiling():
+        chunks = zip(*(torch.split(r, CHUNK) for r in rows), strict=True)
+        overlap = torch.cat([_oriented_iou(p, t) for p, t in chunks])
+    else:
+        overlap = _oriented_iou(*rows)
+    return overlap.view(shape).to(dtype)
 
 
 def pairwise_oriented_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -173,7 +173,10 @@ def _oriented_proximity(pred: Tensor, target: Tensor, sigmas: float, over: Proxi
     return (torch.nan_to_num(kernel, nan=0.0) * counts).to(dtype)
 
 
-def _over_parallelogram(centre: Tensor, u: Tensor, v: Tensor, nodes: int = 32) -> Tensor:
+_NODES = [n.tolist() for n in np.polynomial.legendre.leggauss(32)]  # with their weights
+
+
+def _over_parallelogram(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """Mean of exp(-|p|^2 / 2) over the p = centre + s u + t v with s, t in [-1, 1]; vectors `(2, ...)`, in sigmas.
 
     Along u, the longer, it is closed; along t it is Gauss-Legendre over the part where K is more than 1e-17.
@@ -193,7 +196,7 @@ def _over_parallelogram(centre: Tensor, u: Tensor, v: Tensor, nodes: int = 32) -
         last = torch.minimum(last, torch.maximum(*ends)).clamp(min=-1)
     span = (last - first).clamp(min=0) / 2
     total = torch.zeros_like(a)
-    for node, weight in zip(*(n.tolist() for n in np.polynomial.legendre.leggauss(nodes)), strict=True):
+    for node, weight in zip(*_NODES, strict=True):
         t = first + span * (1 + node)
         middle = (a + t * a_t).clamp(-_HUGE, _HUGE)
         mean = _mean_gaussian(middle - length, middle, middle + length, 2 * length)
