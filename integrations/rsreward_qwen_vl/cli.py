@@ -257,7 +257,7 @@ def demo(
     import transformers
 
     from .demo import PRESETS, run_demo
-    from .report import write_report
+    from .report import reward_cost, write_report
 
     if quick:
         preset = "quick"
@@ -279,6 +279,9 @@ def demo(
         print("rsreward: stopped; the same command with --resume goes on from here.", file=sys.stderr)
         raise typer.Exit(130) from None
     console.print(_before_after(run))
+    cost = reward_cost(out)
+    share = sum(cost[part] for part in ("rewards", "gather", "weight")) / cost["step"]
+    console.print(f"Rewards, gather and weights: {share:.1%} of a GRPO step of {cost['step']:.0f} ms.")
     console.print(f"Report: {write_report(out)}")
 
 

@@ -90,8 +90,8 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
         trained = time.perf_counter()
         run[stage] = _evaluate(model, processor, held_out, preset, folder, stage, seed, report)
         run["seconds"][stage] = {
-            "train": round(trained - began, 1),
-            "evaluate": round(time.perf_counter() - trained, 1),
+            "train": round(trained - began, 3),
+            "evaluate": round(time.perf_counter() - trained, 3),
         }
         _write(out, run)
     return run

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ def write_report(out: Path) -> Path:
     html = environment.get_template("report.html.j2").render(
         run=run,
         metrics=list(run["grpo"]["sampled"]),
+        cost=reward_cost(out),
         curves=_curves(out),
         gallery=gallery,
         groups=_groups(answers, run["settings"]),
@@ -117,6 +119,14 @@ def _sheet(cards: list[dict[str, Any]], columns: int = 4, margin: int = 6, line:
         sheet.paste(card["picture"], (x, y))
         draw.text((x + 2, y + PICTURE + 3), card["query"], fill="#1d2733", font_size=15)
     return sheet
+
+
+def reward_cost(out: Path) -> dict[str, float]:
+    """Milliseconds of a GRPO step, and of the parts of it that are rewards, gathering of IoUs and weights."""
+    history = json.loads((out / "grpo" / "history.json").read_text())
+    names = {"step": "step_time"} | {part: f"rsreward/{part}_time" for part in ("rewards", "gather", "weight")}
+    entries = [entry for entry in history if all(name in entry for name in names.values())]
+    return {part: 1e3 * mean(float(entry[name]) for entry in entries) for part, name in names.items()}
 
 
 def _curves(out: Path) -> str:

@@ -41,7 +41,7 @@ def common(schedule: Schedule, folder: Path, seed: int) -> dict[str, Any]:
         "seed": seed,
         "bf16": False,
         "gradient_checkpointing": False,
-        "logging_steps": 5,
+        "logging_steps": min(5, schedule.steps),
         "save_steps": max(50, schedule.steps // 4),
         "save_total_limit": 1,
         "report_to": "none",

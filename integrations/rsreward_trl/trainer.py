@@ -7,6 +7,9 @@ multiplied by the weight of their group, as are those that TRL has logged. Both 
 """
 
 import inspect
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -55,6 +58,10 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
     advantages and before the loss. With a KL coefficient (`beta` above 0) the KL term is not weighted. Groups that
     hold a row without a target keep weight 1.
 
+    Among TRL's metrics stand then the mean weight, IoU and variance (`consistency/...`) and the seconds that a batch of
+    rollouts costs beside its generation (`rsreward/rewards_time` for all reward functions, `gather_time`,
+    `weight_time`), to be held against TRL's `step_time`.
+
     Raises:
         TypeError: if the trainer lacks the two methods, or they have other parameters than TRL 1.x gives them.
         ValueError: if no reward function knows the IoU, the options are wrong, or the trainer has the weight already.
@@ -83,14 +90,21 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
 
     def with_ious(inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         nonlocal ious
-        scores: Tensor = calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        columns = {c: [row[c] for row in inputs] for c in ("target", "width", "height") if c in inputs[0]}
-        ious = gather(rewards[0].ious(completions, **columns).to(trainer.accelerator.device))
+        with _timed(trainer, "rewards"):
+            scores: Tensor = calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        with _timed(trainer, "gather"):
+            columns = {c: [row[c] for row in inputs] for c in ("target", "width", "height") if c in inputs[0]}
+            ious = gather(rewards[0].ious(completions, **columns).to(trainer.accelerator.device))
         return scores
 
     def with_weights(inputs: Any) -> dict[str, Any]:
         output: dict[str, Any] = generate_and_score(inputs)
-        mode = "train" if trainer.model.training else "eval"
+        with _timed(trainer, "weight"):
+            weigh(output)
+        return output
+
+    def weigh(output: dict[str, Any]) -> None:
+        mode = _mode(trainer)
         groups = ious.view(-1, trainer.num_generations if mode == "train" else trainer.num_generations_eval)
         known = ~groups.isnan().any(-1)
         weight = torch.ones_like(groups[:, 0])
@@ -102,11 +116,21 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
         start = trainer.accelerator.process_index * len(advantages)
         local = each[start : start + len(advantages)].to(advantages)
         output["advantages"] = advantages * local.view(-1, *[1] * (advantages.dim() - 1))
-        return output
 
     trainer._has_spatial_consistency = True
     trainer._calculate_rewards = with_ious
     trainer._generate_and_score_completions = with_weights
+
+
+def _mode(trainer: Any) -> str:
+    return "train" if trainer.model.training else "eval"
+
+
+@contextmanager
+def _timed(trainer: Any, name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    trainer._metrics[_mode(trainer)][f"rsreward/{name}_time"].append(time.perf_counter() - start)
 
 
 def _log(metrics: Any, groups: Tensor, weight: Tensor) -> None:

@@ -6,7 +6,7 @@ import pytest
 from rsreward_qwen_vl import demo
 from rsreward_qwen_vl.demo import PRESETS, run_demo
 from rsreward_qwen_vl.errors import InputError
-from rsreward_qwen_vl.report import write_report
+from rsreward_qwen_vl.report import reward_cost, write_report
 from rsreward_qwen_vl.training import Schedule, newest_checkpoint
 
 SMALL = replace(
@@ -42,6 +42,12 @@ def test_grpo_logs_the_weight_and_the_rewards(finished):
     out, _ = finished
     logs = {name for entry in json.loads((out / "grpo" / "history.json").read_text()) for name in entry}
     assert {"consistency/weight_mean", "positional_reward/iou", "rewards/format_reward/mean"} <= logs
+
+
+def test_the_cost_of_rewards_is_a_part_of_the_step(finished):
+    cost = reward_cost(finished[0])
+    assert set(cost) == {"step", "rewards", "gather", "weight"}
+    assert 0 < cost["rewards"] + cost["gather"] + cost["weight"] < cost["step"]
 
 
 def test_the_report_needs_nothing_but_itself(finished):

@@ -55,6 +55,9 @@ def test_weight_statistics_rewards_and_parts_are_logged(tmp_path):
     assert logs["positional_reward/iou"] == pytest.approx(groups.mean().item(), rel=1e-5)
     assert logs["positional_reward/parse_rate"] == 1
     assert 0 < logs["positional_reward/proximity"] <= 1
+    parts = [logs[f"rsreward/{part}_time"] for part in ("rewards", "gather", "weight")]
+    assert min(parts) > 0
+    assert sum(parts) < logs["step_time"]
     assert logs["rewards/positional_reward/mean"] == pytest.approx(step["rewards"][:, 0].mean().item(), rel=1e-5)
 
 
