@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -242,6 +243,7 @@ def demo(
     ] = False,
     preset: Annotated[str, typer.Option(help="'cpu', or 'gpu' for a larger model on harder scenes.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, max=999, help="Of scenes, weights and sampling.")] = 0,
+    weight: Annotated[bool, typer.Option(help="GRPO with the consistency weight; without it for comparison.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
 ) -> None:
     """A tiny Qwen3-VL learns to ground in synthetic aerial scenes: CoT-SFT, then GRPO.
@@ -274,14 +276,15 @@ def demo(
     datasets.disable_progress_bars()
     try:
         with _StageBars() as bars:
-            run = run_demo(out, PRESETS[preset], seed=seed, resume=resume, report=bars.show)
+            run = run_demo(out, replace(PRESETS[preset], weight=weight), seed=seed, resume=resume, report=bars.show)
     except KeyboardInterrupt:
         print("rsreward: stopped; the same command with --resume goes on from here.", file=sys.stderr)
         raise typer.Exit(130) from None
     console.print(_before_after(run))
     cost = reward_cost(out)
-    share = sum(cost[part] for part in ("rewards", "gather", "weight")) / cost["step"]
-    console.print(f"Rewards, gather and weights: {share:.1%} of a GRPO step of {cost['step']:.0f} ms.")
+    if cost:
+        share = sum(cost[part] for part in ("rewards", "gather", "weight")) / cost["step"]
+        console.print(f"Rewards, gather and weights: {share:.1%} of a GRPO step of {cost['step']:.0f} ms.")
     console.print(f"Report: {write_report(out)}")
 
 

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,12 @@ HELD_OUT = 2 * 10**9
 
 @dataclass(frozen=True)
 class Preset:
-    """A size of demo. `rollout_groups`: held-out scenes whose groups of rollouts go into the report."""
+    """A size of demo.
+
+    Attributes:
+        rollout_groups: held-out scenes whose groups of rollouts go into the report.
+        weight: GRPO with the consistency weight; without it is the control.
+    """
 
     sft: Schedule
     grpo: Schedule
@@ -41,6 +47,7 @@ class Preset:
     held_out: int = 256
     samples: int = 2
     rollout_groups: int = 4
+    weight: bool = True
 
 
 PRESETS = {
@@ -68,7 +75,7 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
         "sft": range(first, first + preset.sft.steps * preset.sft.batch_size),
         "grpo": _grpo_seeds(first + SEEDS_PER_RUN // 2, preset.grpo),
     }
-    train = {"sft": sft, "grpo": grpo}
+    train: dict[str, Callable[..., None]] = {"sft": sft, "grpo": partial(grpo, weight=preset.weight)}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for stage in STAGES:
         if stage in run["seconds"]:

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 from rsreward_trl import SpatialConsistencyGRPOTrainer, as_reward_func
 from transformers import PreTrainedModel, PrinterCallback, ProcessorMixin, ProgressCallback, TrainerCallback
-from trl import GRPOConfig, SFTConfig, SFTTrainer
+from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 import rsreward
 
@@ -78,10 +78,14 @@ def grpo(
     schedule: Schedule,
     folder: Path,
     *,
+    weight: bool = True,
     seed: int = 0,
     progress: Progress = lambda step, logs: None,
 ) -> None:
-    """GRPO with the positional and the format reward and the consistency weight. Saves and resumes as `sft`."""
+    """GRPO with the positional and the format reward and the consistency weight. Saves and resumes as `sft`.
+
+    Without `weight` it is GRPO as TRL has it, for comparison.
+    """
     arguments = GRPOConfig(
         **common(schedule, folder, seed),
         lr_scheduler_type="linear",
@@ -95,7 +99,7 @@ def grpo(
         beta=0.0,
         loss_type="dr_grpo",
     )
-    trainer = SpatialConsistencyGRPOTrainer(
+    trainer = (SpatialConsistencyGRPOTrainer if weight else GRPOTrainer)(
         model=model,
         reward_funcs=[
             as_reward_func(rsreward.positional_reward, space=SPACE),
