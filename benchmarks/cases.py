@@ -1,6 +1,6 @@
 """What is compared: a case is one piece of work at one size, done by rsreward and by its peers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import packages_distributions, version
@@ -14,6 +14,8 @@ from timing import Call, copies, interleaved, peak_bytes, rotations
 
 Inputs = tuple[Any, ...]
 Row = dict[str, Any]
+Key = tuple[str, int, str]  # title and size of a case, and who
+COPY = "copy_ of the same bytes"
 
 
 @dataclass(frozen=True)
@@ -67,50 +69,74 @@ class Case:
     repeats: int | None = None
 
 
-def measure(case: Case, device: str, repeats: int, left_out: dict[str, str], versions: dict[str, str]) -> list[Row]:
-    """Rows of the table, rsreward's first. Peers that cannot be had are put into `left_out` with the reason."""
-    bytes_in = sum(each.nbytes for each in case.inputs if isinstance(each, Tensor))
-    moved = bytes_in + (case.result_bytes or 0)
-    turns = rotations(moved, device) if moved else 1
-    jobs = {case.name: [partial(case.ours, *inputs) for inputs in _copied(case.inputs, turns)]}
-    units = {case.name: case.units(*case.inputs)}
-    peers = {case.name: Peer(case.name, partial, value=case.value)}
-    differences: dict[str, float | None] = {case.name: None}
+@dataclass(frozen=True)
+class Job:
+    """A peer, or rsreward itself, ready to be timed: the same work on other buffers in each call."""
+
+    peer: Peer
+    calls: list[Call]
+    units: int
+    difference: float | None = None
+
+
+def ready(case: Case, device: str, left_out: dict[str, str], versions: dict[str, str]) -> dict[str, Job]:
+    """Who does this case, rsreward first. Peers that cannot be had are put into `left_out` with the reason."""
+    turns = rotations(_moved(case), device) if _moved(case) else 1
+    calls: list[Call] = [partial(case.ours, *inputs) for inputs in _copied(case.inputs, turns)]
+    jobs = {case.name: Job(Peer(case.name, partial), calls, case.units(*case.inputs))}
     for peer in case.peers:
         if device == "cuda" and not peer.cuda:
             continue
         inputs = tuple(each[: peer.limit] for each in case.inputs) if peer.limit else case.inputs
         try:
-            jobs[peer.name] = [peer.make(*each) for each in _copied(inputs, turns)]
-            result = jobs[peer.name][0]()
+            calls = [peer.make(*each) for each in _copied(inputs, turns)]
+            result = calls[0]()
             if peer.package:
                 versions |= {name: version(name) for name in _distributions()[peer.package]}
         except Exception as error:
             left_out[peer.name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            jobs.pop(peer.name, None)
             continue
-        peers[peer.name], units[peer.name] = peer, case.units(*inputs)
-        differences[peer.name] = _difference(case, peer, result, inputs)
+        jobs[peer.name] = Job(peer, calls, case.units(*inputs), _difference(case, peer, result, inputs))
     if case.result_bytes is not None:
-        jobs["copy_ of the same bytes"] = copies(moved, device, turns)
-        units["copy_ of the same bytes"] = units[case.name]
-    timings = interleaved(jobs, device, case.repeats or repeats)
-    costs = {name: timing.median / units[name] for name, timing in timings.items()}
-    rows = []
-    for name, timing in timings.items():
-        row = {
-            "family": case.family, "case": case.title, "size": case.size, "who": name, "unit": case.unit,
-            "ours": name == case.name, "units": units[name], "median_s": timing.median, "least_s": timing.least,
-            "shown": costs[name] * case.scale, "times_ours": costs[name] / costs[case.name],
-            "times_copy": costs[name] / costs["copy_ of the same bytes"] if case.result_bytes is not None else None,
-            "computes": peers[name].computes if name in peers else "a copy", "difference": differences.get(name),
-            "peak_ratio": None,
-        }  # fmt: skip
-        if case.peak and name in peers and peers[name].limit is None:
-            peak = peak_bytes(jobs[name][0], device)
-            row["peak_ratio"] = (bytes_in + peak) / moved if peak is not None else None
-        rows.append(row)
-    return rows
+        copy = copies(_moved(case), device, turns)
+        jobs[COPY] = Job(Peer(COPY, partial, "a copy"), copy, case.units(*case.inputs))
+    return jobs
+
+
+def measure(case: Case, device: str, repeats: int, left_out: dict[str, str], versions: dict[str, str]) -> list[Row]:
+    """Rows of the table, one for each way to do the work."""
+    jobs = ready(case, device, left_out, versions)
+    timings = interleaved({name: job.calls for name, job in jobs.items()}, device, case.repeats or repeats)
+    costs = {name: timing.median / jobs[name].units for name, timing in timings.items()}
+    return [
+        {
+            "family": case.family, "case": case.title, "size": case.size, "who": name, "ours": name == case.name,
+            "computes": job.peer.computes, "unit": case.unit, "units": job.units, "median_s": timings[name].median,
+            "least_s": timings[name].least, "shown": costs[name] * case.scale,
+            "times_ours": costs[name] / costs[case.name],
+            "times_copy": costs[name] / costs[COPY] if COPY in jobs else None,
+            "difference": job.difference, "peak_ratio": None,
+        }
+        for name, job in jobs.items()
+    ]  # fmt: skip
+
+
+def peaks(cases: Iterable[Case], device: str) -> dict[Key, float]:
+    """Peak memory, inputs included, over that of inputs and result, by case, size and who."""
+    found = {}
+    for case in cases:
+        for name, job in ready(case, device, {}, {}).items() if case.peak else ():
+            if job.peer.limit is None and name != COPY and (peak := peak_bytes(job.calls[0], device)) is not None:
+                found[case.title, case.size, name] = (_bytes(case.inputs) + peak) / _moved(case)
+    return found
+
+
+def _bytes(inputs: Inputs) -> int:
+    return sum(each.nbytes for each in inputs if isinstance(each, Tensor))
+
+
+def _moved(case: Case) -> int:
+    return _bytes(case.inputs) + (case.result_bytes or 0)
 
 
 _distributions = cache(packages_distributions)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cases import Case, Peer
-from rsreward import parse_answer
+from rsreward import Answer, parse_answer
 
 THOUGHT = "<think>" + "The object lies in the upper left part of the image, next to the road. " * 22 + "</think>\n"
 BOX = '{"bbox_2d": [318, 300, 616, 609], "label": "the tank left of the road"}'
@@ -81,5 +81,5 @@ def hostile(sizes: str, device: str) -> Iterator[Case]:
             )  # fmt: skip
 
 
-def _first(answer: object) -> Tensor:
+def _first(answer: Answer) -> Tensor:
     return torch.tensor(answer.boxes[0])

@@ -1,7 +1,7 @@
 """The other libraries, each touched here alone: imported when first used, inputs in its own form before the clock."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from math import exp
 from types import ModuleType
@@ -15,7 +15,6 @@ from rsreward import corners
 from timing import Call
 
 ALPHA, BETA = 2.5, 0.1
-Box = tuple[float, float, float, float]
 
 
 @cache
@@ -61,7 +60,7 @@ def torch_reward(pred: Tensor, target: Tensor) -> Call:
     return lambda: _reward(torch, pred, target)
 
 
-def reward_of_row(p: Box, t: Box) -> float:
+def reward_of_row(p: Sequence[float], t: Sequence[float]) -> float:
     """The same for one row in plain Python, as reward functions in public training code do."""
     x, y = max(min(p[2], t[2]) - max(p[0], t[0]), 0), max(min(p[3], t[3]) - max(p[1], t[1]), 0)
     width, height = t[2] - t[0], t[3] - t[1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,14 +23,14 @@ COLOURS = ["#1b6ca8", "#e08e0b", "#2e8b57", "#8e5ea2", "#795548", "#17a2b8", "#7
 
 
 def save_plot(rows: Sequence[Row], path: Path) -> None:
-    panels = []
-    for family, start, *rest in PANELS:
+    panels: list[tuple[list[Row], str, str, str, Callable[[Row], float]]] = []
+    for family, start, title, x, y, cost in PANELS:
         own = [
             row for row in rows
             if row["family"] == family and row["case"].startswith(start) and "all pairs of" not in row["case"]
         ]  # fmt: skip
         if own:
-            panels.append((own, *rest))
+            panels.append((own, title, x, y, cost))
     if not panels:
         return
     columns = min(3, len(panels))
@@ -48,7 +49,7 @@ def _draw(axis: Axes, rows: Sequence[Row], title: str, x: str, y: str, cost: Cal
     series = {who: [row for row in rows if row["who"] == who] for who in dict.fromkeys(row["who"] for row in rows)}
     axis.set_prop_cycle(color=COLOURS)
     for who, points in sorted(series.items(), key=lambda each: -cost(each[1][-1]) / each[1][-1][at]):
-        style: dict[str, object] = {"linewidth": 1.1}
+        style: dict[str, Any] = {"linewidth": 1.1}
         if points[0]["ours"]:
             style = {"color": "#c0392b", "linewidth": 2.4, "zorder": 3}
         elif points[0]["computes"] in ("a copy", "a part"):

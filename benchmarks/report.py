@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from cases import Row
-from targets import judged
+from targets import CUDA_TARGETS, TARGETS, judged
 
 BY_CASE = ("parsing", "hostile")  # small cases that share one table, a line each
 
@@ -31,8 +31,8 @@ def number(value: float | None) -> str:
 
 def tables(rows: Sequence[Row]) -> list[Table]:
     found = []
-    for family, own in groupby(rows, lambda row: row["family"]):
-        own = list(own)
+    for family, of_family in groupby(rows, lambda row: row["family"]):
+        own = list(of_family)
         if family in BY_CASE:
             found.append(_by_case(own))
         else:
@@ -101,7 +101,7 @@ def page(results: dict[str, Any]) -> str:
     others = ", ".join(f"{name} {version}" for name, version in sorted(results["peers"].items()))
     parts = [f"Measured on: {described}. Peers: {others or 'none'}."]
     parts += [f"Left out: {name} ({reason})." for name, reason in results["left out"].items()]
-    targets, behind = judged(results["rows"])
+    targets, behind = judged(results["rows"], CUDA_TARGETS if "GPU" in results["machine"] else TARGETS)
     if targets:
         parts.append(_markdown(Table("Targets", ["target", "measured", ""], targets)))
     if behind:

@@ -7,6 +7,8 @@ python benchmarks/run.py --device cuda --out runs/bench-gpu --docs
 
 import argparse
 import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -17,10 +19,10 @@ import paired
 import parsing
 import startup
 import step
-from cases import measure
+from cases import Key, measure, peaks
 from plot import save_plot
 from report import show, tables, update_page
-from timing import machine
+from timing import give_back_at_once, machine
 
 FAMILIES = {
     "paired": paired.cases,
@@ -32,6 +34,7 @@ FAMILIES = {
     "startup": startup.cases,
 }
 ON_CUDA = ("paired", "group", "oriented")
+WITH_PEAKS = ("paired", "oriented")
 
 
 def arguments() -> argparse.Namespace:
@@ -55,6 +58,19 @@ def arguments() -> argparse.Namespace:
     return options
 
 
+def peak_memory(family: str, sizes: str, device: str) -> dict[Key, float]:
+    """Of a family's large cases; on a CPU in a fresh process, where the process's own count is exact."""
+    if device == "cuda":
+        return peaks(FAMILIES[family](sizes, device), device)
+    with ProcessPoolExecutor(1, get_context("spawn"), give_back_at_once) as fresh:
+        return fresh.submit(_peaks, family, sizes).result()
+
+
+def _peaks(family: str, sizes: str) -> dict[Key, float]:
+    torch.set_num_threads(1)
+    return peaks(FAMILIES[family](sizes, "cpu"), "cpu")
+
+
 def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
@@ -65,6 +81,10 @@ def main() -> None:
     for family in families:
         for case in FAMILIES[family](options.sizes, options.device):
             rows += measure(case, options.device, 2 if options.sizes == "quick" else 15, left_out, versions)
+        if family in WITH_PEAKS and options.sizes != "quick":
+            found = peak_memory(family, options.sizes, options.device)
+            for row in rows:
+                row["peak_ratio"] = found.get((row["case"], row["size"], row["who"]), row["peak_ratio"])
         show(tables([row for row in rows if row["family"] == family]))
     results = {"machine": machine(options.device), "peers": versions, "left out": left_out, "rows": rows}
     for name, reason in left_out.items():

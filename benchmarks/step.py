@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cases import Call, Case, Peer
+from cases import Case, Peer
 from paired import boxes
 from parsing import lazy_patterns
 from peers import reward_of_row, weight_of_group
 from rsreward import consistency_weight, format_reward, iou, parse_boxes, positional_reward
+from timing import Call
 
 SIZES = {"quick": [64], "full": [512, 1_024, 2_048, 4_096], "large": [512, 1_024, 2_048, 4_096]}
 GROUP = 8

@@ -5,14 +5,15 @@ from math import log
 
 from cases import Row
 
+Target = tuple[str, Callable[[Sequence[Row]], float], float, str]  # text, what is measured, its limit, how it is shown
 NO_RIVAL = ("a part", "a copy", "finds none", "an approximation")
 DETECTRON2 = 441  # ns a pair of its oriented kernel, on two cores like those of docs/performance.md
 
 
-def judged(rows: Sequence[Row]) -> tuple[list[list[str]], list[list[str]]]:
+def judged(rows: Sequence[Row], targets: Sequence[Target]) -> tuple[list[list[str]], list[list[str]]]:
     """The targets whose rows were measured, met or not; and every row that a peer does faster."""
     lines = []
-    for text, measured, limit, form in TARGETS:
+    for text, measured, limit, form in targets:
         try:
             value = measured(rows)
         except ValueError:  # none of its rows is there
@@ -70,8 +71,8 @@ def _importing(rows: Sequence[Row]) -> float:
 
 
 M = 2**20
-TARGETS: list[tuple[str, Callable[[Sequence[Row]], float], float, str]] = [
-    ("paired reward, 1 M: share of the fastest peer's time, below 1", _fastest_peer, 1, "{:.2f}"),
+TARGETS: list[Target] = [
+    ("paired reward, 1 M: our time over the fastest peer's, below 1", _fastest_peer, 1, "{:.2f}"),
     ("paired reward, 1 M: at most 6 x copy", _ours("times_copy", "paired", "the reward", M), 6, "{:.1f}"),
     ("paired reward, 1 M: peak under 1.3 x inputs and output", _ours("peak_ratio", "paired", "the reward", M), 1.3,
      "{:.2f}"),
@@ -85,3 +86,6 @@ TARGETS: list[tuple[str, Callable[[Sequence[Row]], float], float, str]] = [
     ("the reward step, 4,096 completions: at most 25 ms", _ours("shown", "step", "boxes", 4_096), 25, "{:.1f} ms"),
     ("import rsreward: at most 1.2 x import torch", _importing, 1.2, "{:.2f}"),
 ]  # fmt: skip
+CUDA_TARGETS: list[Target] = [
+    ("paired reward, 16 M: at most 1.2 x copy", _ours("times_copy", "paired", "the reward", 16 * M), 1.2, "{:.2f}"),
+]

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle, islice
@@ -39,7 +40,6 @@ def interleaved(jobs: Mapping[str, Sequence[Call]], device: str, repeats: int) -
         once = min(_sample(calls, len(calls), device) for _ in range(2))
         numbers[name] = len(calls) * min(1000, ceil(SHORTEST / (once * len(calls))))
     samples: dict[str, list[float]] = {name: [] for name in jobs}
-    gc.collect()
     gc.disable()
     for _ in range(repeats):
         for name, calls in jobs.items():
@@ -81,8 +81,8 @@ def copies(moved: int, device: str, number: int) -> list[Call]:
 def peak_bytes(call: Call, device: str) -> int | None:
     """Bytes a call holds at its worst moment beyond what was held before it; None where the system does not tell.
 
-    On a CPU it is the process's own high-water mark (Linux), reset when the allocator has given back what is free: so
-    it holds for any library, to the pages touched.
+    On a CPU it is the process's own high-water mark (Linux), so it holds for any library, to the pages touched. Exact
+    in a process of its own whose allocator gives buffers back as soon as they are free, see `give_back_at_once`.
     """
     call()
     gc.collect()
@@ -99,6 +99,12 @@ def peak_bytes(call: Call, device: str) -> int | None:
     before = _process_bytes("VmRSS")
     call()
     return _process_bytes("VmHWM") - before
+
+
+def give_back_at_once() -> None:
+    """Have glibc map every buffer of its own from now on; where there is no glibc nothing changes."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(-3, 65_536)  # M_MMAP_THRESHOLD
 
 
 def _process_bytes(field: str) -> int:

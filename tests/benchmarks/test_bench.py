@@ -70,6 +70,17 @@ def test_the_page_keeps_what_a_person_wrote_around_the_figures(tmp_path, results
         update_page(results, page, "cuda")
 
 
+def test_targets_and_faster_peers_are_told_from_the_rows(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from targets import CUDA_TARGETS, judged
+
+    ours = {"family": "paired", "case": "the reward", "size": 2**24, "who": "rsreward", "ours": True, "computes": ""}
+    peer = ours | {"who": "peer", "ours": False, "times_ours": 0.5}
+    targets, faster = judged([ours | {"times_copy": 1.3}, peer], CUDA_TARGETS)
+    assert targets == [["paired reward, 16 M: at most 1.2 x copy", "1.30", "NOT met"]]
+    assert faster == [["peer: the reward", "16,777,216", "0.50"]]
+
+
 def test_peak_memory_is_what_a_call_holds_at_once(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     from timing import peak_bytes
