@@ -7,6 +7,7 @@ from torch import Tensor
 
 import peers
 from cases import Case, Peer
+from paired import repeats
 from rsreward import oriented_iou, pairwise_oriented_iou
 
 SIZES = {"quick": [64], "full": [1_000, 10_000, 100_000], "large": [1_000, 10_000, 100_000, 16_777_216]}
@@ -41,6 +42,7 @@ def cases(sizes: str, device: str) -> Iterator[Case]:
         yield Case(
             "oriented", "oriented IoU", n, (boxes(n, device, generator), boxes(n, device, generator)), oriented_iou,
             "rsreward oriented_iou", PAIRED, lambda pred, _: len(pred), result_bytes=4 * n, peak=n >= 100_000,
+            repeats=repeats(n, device),
         )  # fmt: skip
     n = SIDES[sizes]
     yield Case(

@@ -30,6 +30,11 @@ def boxes(n: int, device: str, seed: int = 0) -> tuple[Tensor, Tensor]:
     return torch.cat([moved - other / 2, moved + other / 2], 1).to(device), target.to(device)
 
 
+def repeats(n: int, device: str) -> int | None:
+    """Fewer where a CPU takes seconds."""
+    return 5 if n > 2**20 and device == "cpu" else None
+
+
 def _one_less(loss: Tensor) -> Tensor:
     return 1 - loss
 
@@ -83,12 +88,13 @@ def cases(sizes: str, device: str) -> Iterator[Case]:
         yield Case(
             "paired", "the reward, IoU + beta K", n, boxes(n, device), positional_reward, "rsreward positional_reward",
             REWARD, lambda pred, _: len(pred), result_bytes=4 * n, peak=n >= 2**20,
+            repeats=repeats(n, device),
         )  # fmt: skip
     for title, (function, name, others) in RELATIVES.items():
         for n in RELATIVE_SIZES[sizes]:
             yield Case(
                 "paired", title, n, boxes(n, device), function, name, others, lambda pred, _: len(pred),
-                result_bytes=4 * n,
+                result_bytes=4 * n, repeats=repeats(n, device),
             )  # fmt: skip
     for side in SIDES[sizes]:
         pred, target = boxes(side, device)

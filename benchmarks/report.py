@@ -95,12 +95,13 @@ def _markdown(table: Table) -> str:
     return f"**{table.title}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def page(results: dict[str, Any]) -> str:
-    """The generated part: machine, targets, tables, who was left out."""
+def page(results: dict[str, Any], picture: str) -> str:
+    """The generated part: machine, who was left out, picture, targets, tables."""
     described = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     others = ", ".join(f"{name} {version}" for name, version in sorted(results["peers"].items()))
     parts = [f"Measured on: {described}. Peers: {others or 'none'}."]
     parts += [f"Left out: {name} ({reason})." for name, reason in results["left out"].items()]
+    parts.append(f"![How cost grows with pairs, group size and completions]({picture})")
     targets, behind = judged(results["rows"], CUDA_TARGETS if "GPU" in results["machine"] else TARGETS)
     if targets:
         parts.append(_markdown(Table("Targets", ["target", "measured", ""], targets)))
@@ -110,9 +111,9 @@ def page(results: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def update_page(results: dict[str, Any], path: Path, part: str = "") -> None:
+def update_page(results: dict[str, Any], path: Path, picture: str, part: str = "") -> None:
     """Write the page; or the part of it between `<!-- part -->` and `<!-- /part -->`."""
-    text = page(results) + "\n"
+    text = page(results, picture) + "\n"
     if part:
         before, opening, rest = path.read_text().partition(f"<!-- {part} -->\n")
         _, closing, after = rest.partition(f"<!-- /{part} -->")

@@ -51,6 +51,8 @@ def arguments() -> argparse.Namespace:
     unknown = set(options.only.split(",")) - set(FAMILIES)
     if unknown:
         parser.error(f"--only knows {', '.join(FAMILIES)}, not {', '.join(sorted(unknown))}.")
+    if options.docs and (options.only != parser.get_default("only") or options.sizes == "quick"):
+        parser.error("--docs shows a whole run: leave out --only and --quick.")
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no CUDA device.")
     if options.device == "cuda" and options.sizes == "full":
@@ -91,13 +93,13 @@ def main() -> None:
         print(f"left out: {name} ({reason})")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    save_plot(rows, options.out / "performance.png")
-    update_page(results, options.out / "tables.md")
+    picture = "performance_cuda.png" if options.device == "cuda" else "performance.png"
+    save_plot(rows, options.out / picture)
+    update_page(results, options.out / "tables.md", picture)
     if options.docs:
         docs = Path(__file__).parent.parent / "docs"
-        gpu = "_cuda" if options.device == "cuda" else ""
-        save_plot(rows, docs / f"performance{gpu}.png")
-        update_page(results, docs / "performance.md", options.device)
+        save_plot(rows, docs / picture)
+        update_page(results, docs / "performance.md", picture, options.device)
 
 
 if __name__ == "__main__":

@@ -61,13 +61,13 @@ def test_the_page_keeps_what_a_person_wrote_around_the_figures(tmp_path, results
     page = tmp_path / "page.md"
     page.write_text("Before.\n<!-- cpu -->\nold\n<!-- /cpu -->\nAfter.\n")
     for _ in range(2):
-        update_page(results, page, "cpu")
+        update_page(results, page, "performance.png", "cpu")
     written = page.read_text()
     assert written.startswith("Before.\n<!-- cpu -->\nMeasured on: ")
     assert written.endswith("\n<!-- /cpu -->\nAfter.\n")
     assert "old" not in written
     with pytest.raises(ValueError, match="no part <!-- cuda -->"):
-        update_page(results, page, "cuda")
+        update_page(results, page, "performance_cuda.png", "cuda")
 
 
 def test_targets_and_faster_peers_are_told_from_the_rows(monkeypatch):
