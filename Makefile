@@ -1,18 +1,26 @@
-# Everything happens in .venv: `make demo` and `make test` make it on a fresh machine.
+# Everything happens in .venv, benchmarks in .venv-bench: the first command that needs one makes it.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+BENCH := .venv-bench/bin
+INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP = $(BIN)/python $(INSTALL)
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test smoke-verl check lint clean
+.PHONY: demo test bench bench-gpu smoke-verl check lint clean
 
 demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; writes runs/demo
 	$(BIN)/rsreward demo $(ARGS)
 
 test: .venv/ready  ## all tests and doctests
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv-bench/ready  ## side by side with other libraries; writes runs/bench (ARGS=--docs: docs/performance.md too)
+	$(BENCH)/python benchmarks/run.py $(ARGS)
+
+bench-gpu: .venv-bench/ready  ## the same on CUDA; writes runs/bench-gpu
+	$(BENCH)/python benchmarks/run.py --device cuda --out runs/bench-gpu $(ARGS)
 
 smoke-verl: .venv/ready  ## two steps of verl's main_ppo on a tiny Qwen3-VL, in both of its trainers
 	$(BIN)/python -m pytest -m slow tests/verl/test_main_ppo.py $(ARGS)
@@ -30,5 +38,14 @@ check: lint test
 	$(PIP) --no-build-isolation --editable '.[dev]'
 	touch $@
 
+# ultralytics asks for an OpenCV with windows, which servers lack the libraries for: the one without takes its place.
+.venv-bench/ready: pyproject.toml constraints.txt
+	test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
+	$(BENCH)/python $(INSTALL) torch hatchling
+	$(BENCH)/python $(INSTALL) --no-build-isolation --editable '.[bench]'
+	$(BENCH)/python -m pip uninstall --quiet --yes opencv-python
+	$(BENCH)/python $(INSTALL) --no-deps --force-reinstall opencv-python-headless
+	touch $@
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-bench runs

@@ -1,14 +1,15 @@
-"""Microseconds to read one completion of 1.7 k characters, side by side, and milliseconds for hostile text.
-
-python benchmarks/parsing.py            # one thread, interleaved repeats, the least of each
-"""
+"""Boxes out of text: one completion of 1.7 k characters in each dialect, and long hostile text."""
 
 import json
 import re
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 
-from rsreward import parse_answer
+import torch
+from torch import Tensor
+
+from cases import Case, Peer
+from rsreward import Answer, parse_answer
 
 THOUGHT = "<think>" + "The object lies in the upper left part of the image, next to the road. " * 22 + "</think>\n"
 BOX = '{"bbox_2d": [318, 300, 616, 609], "label": "the tank left of the road"}'
@@ -35,12 +36,13 @@ HOSTILE = {
     "surrogates": "\ud800[",
     "NUL": "\0[1",
 }
+LENGTHS = {"quick": [1_000, 4_000], "full": [64_000, 1_000_000, 4_000_000], "large": [64_000, 1_000_000, 4_000_000]}
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-FOUR = re.compile(r"\{.*\[(\d+),\s*(\d+),\s*(\d+),\s*(\d+)]\s*.*\}")
+FOUR = re.compile(r"\[\s*(-?\d*\.?\d+)\s*,\s*(-?\d*\.?\d+)\s*,\s*(-?\d*\.?\d+)\s*,\s*(-?\d*\.?\d+)\s*\]")
 
 
 def lazy_patterns(text: str) -> list[float]:
-    """As the reward functions of public training code read a box."""
+    """As the reward functions of public training code read a box: the first four numbers in brackets in the answer."""
     answer = ANSWER.search(text)
     box = FOUR.search(answer.group(1)) if answer else None
     return [float(group) for group in box.groups()] if box else []
@@ -48,41 +50,36 @@ def lazy_patterns(text: str) -> list[float]:
 
 def json_loads(text: str) -> list[float]:
     """What only reads an answer that is JSON, and nothing else."""
-    answer = text[text.rfind("<answer>") + 8 : text.rfind("</answer>")]
     try:
-        read = json.loads(answer)
+        read = json.loads(text[text.rfind("<answer>") + 8 : text.rfind("</answer>")])
     except ValueError:
         return []
+    read = read[0] if isinstance(read, list) and isinstance(read[0], dict) else read
     return read["bbox_2d"] if isinstance(read, dict) else read
 
 
-def least_seconds(routes: list[Callable[[], object]], number: int, repeats: int = 25) -> list[float]:
-    least = [float("inf")] * len(routes)
-    for _ in range(repeats):
-        for index, route in enumerate(routes):
-            start = time.perf_counter()
-            for _ in range(number):
-                route()
-            least[index] = min(least[index], (time.perf_counter() - start) / number)
-    return least
+def cases(sizes: str, device: str) -> Iterator[Case]:
+    for dialect, text in COMPLETIONS.items():
+        readers = {"lazy patterns": lazy_patterns, "json.loads": json_loads}
+        others = [
+            Peer(name, partial(partial, read), "" if read(text) else "finds none", torch.tensor)
+            for name, read in readers.items()
+        ]
+        yield Case(
+            "parsing", dialect, len(text), (text,), parse_answer, "rsreward parse_answer", others, lambda _: 1,
+            "us a completion", 1e6, value=_first,
+        )  # fmt: skip
 
 
-def main() -> None:
-    readers = {"rsreward": parse_answer, "lazy patterns": lazy_patterns, "json.loads": json_loads}
-    print(f"{'us a completion':18}" + "".join(f"{name:>16}" for name in readers))
-    for name, text in COMPLETIONS.items():
-        seconds = least_seconds([lambda r=r, t=text: r(t) for r in readers.values()], 400)
-        right = [bool(getattr(read := r(text), "boxes", read)) for r in readers.values()]
-        print(
-            f"{name:18}"
-            + "".join(f"{s * 1e6:16.2f}" if ok else f"{'-':>16}" for s, ok in zip(seconds, right, strict=True))
-        )
-    print(f"\n{'ms, characters':18}" + "".join(f"{kb:>10} k" for kb in (64, 1000, 4000)))
+def hostile(sizes: str, device: str) -> Iterator[Case]:
     for name, piece in HOSTILE.items():
-        texts = ["[" + piece * (kb * 1000 // len(piece)) for kb in (64, 1000, 4000)]
-        seconds = least_seconds([lambda t=text: parse_answer(t) for text in texts], 1, 5)
-        print(f"{name:18}" + "".join(f"{s * 1e3:12.2f}" for s in seconds))
+        for length in LENGTHS[sizes]:
+            text = "[" + piece * (length // len(piece))
+            yield Case(
+                "hostile", name, length, (text,), parse_answer, "rsreward parse_answer", [], len,
+                "ms a million characters", 1e9, repeats=5,
+            )  # fmt: skip
 
 
-if __name__ == "__main__":
-    main()
+def _first(answer: Answer) -> Tensor:
+    return torch.tensor(answer.boxes[0])
