@@ -139,6 +139,8 @@ def giou(pred: Tensor, target: Tensor) -> Tensor:
     tensor([-0.3333])
     """
     pred, target, dtype = paired(pred, target)
+    if cpu.usable(pred, target):
+        return cpu.giou(pred, target).to(dtype)
     counts = is_box(pred) & is_box(target)
     pred, target = replace_missing(pred, target, counts)
     overlap, hull = _overlap(pred, target).clamp(min=0), _positive(_hull(pred, target))
@@ -160,6 +162,8 @@ def diou(pred: Tensor, target: Tensor) -> Tensor:
     tensor([-0.4000])
     """
     pred, target, dtype = paired(pred, target)
+    if cpu.usable(pred, target):
+        return cpu.diou(pred, target).to(dtype)
     counts = is_box(pred) & is_box(target)
     pred, target = replace_missing(pred, target, counts)
     hull = _hull(pred, target)

@@ -48,21 +48,86 @@ def positional_reward(pred: Tensor, target: Tensor, alpha: float, beta: float) -
     return _in_chunks(pred, target, reward)
 
 
+def giou(pred: Tensor, target: Tensor) -> Tensor:
+    """`rsreward.giou`."""
+    return _in_chunks(pred, target, _giou)
+
+
+def diou(pred: Tensor, target: Tensor) -> Tensor:
+    """`rsreward.diou`."""
+    return _in_chunks(pred, target, _diou)
+
+
 def proximity(pred: Tensor, target: Tensor, alpha: float) -> Tensor:
     """`rsreward.gaussian_proximity` at the centre."""
     return _in_chunks(pred, target, partial(_proximity, alpha=alpha))
 
 
 def _iou(p: Array, t: Array, p_size: Array, t_size: Array) -> Array:
-    overlap = np.minimum(p[2:], t[2:])
-    overlap -= np.maximum(p[:2], t[:2])
-    np.maximum(overlap, np.zeros_like(overlap), out=overlap)
+    overlap = _overlap(p, t)
+    if p.shape != t.shape and _is_ordinary(p_size) and _is_ordinary(t_size):  # all pairs: areas are fewer than pairs
+        shared: Array = overlap[0] * overlap[1]
+        union = p_size[0] * p_size[1] + t_size[0] * t_size[1]
+        union -= shared
+        shared /= union
+        return shared
     p_ratio, t_ratio = p_size / overlap, t_size / overlap
     inverse: Array = p_ratio[0] * p_ratio[1]
     inverse += t_ratio[0] * t_ratio[1]
     inverse -= 1
     np.reciprocal(inverse, out=inverse)
     return np.fmax(inverse, 0, out=inverse)  # of what is missing or empty there came NaN
+
+
+def _overlap(p: Array, t: Array) -> Array:
+    overlap = np.minimum(p[2:], t[2:])
+    overlap -= np.maximum(p[:2], t[:2])
+    return np.maximum(overlap, np.zeros_like(overlap), out=overlap)
+
+
+def _is_ordinary(size: Array) -> bool:
+    """Whether areas of such sides can be computed without a thought."""
+    return bool(size.min() > 1e-9 and size.max() < 1e9)
+
+
+def _giou(p: Array, t: Array, p_size: Array, t_size: Array) -> Array:
+    hull = _hull(p, t)
+    union: Array = np.zeros_like(hull[0])
+    for sign, side in ((1, p_size), (1, t_size), (-1, _overlap(p, t))):
+        share = side / hull
+        union += sign * (share[0] * share[1])
+    union -= 1
+    union += _iou(p, t, p_size, t_size)
+    return _where_boxes(union, p_size, t_size)
+
+
+def _diou(p: Array, t: Array, p_size: Array, t_size: Array) -> Array:
+    hull = _hull(p, t)
+    longest = np.maximum(hull[0], hull[1])
+    offset = (p_size - t_size) / 2
+    offset += p[:2] - t[:2]
+    offset /= longest
+    hull /= longest
+    offset *= offset
+    hull *= hull
+    difference = _iou(p, t, p_size, t_size)
+    difference -= (offset[0] + offset[1]) / (hull[0] + hull[1])
+    return _where_boxes(difference, p_size, t_size)
+
+
+def _hull(p: Array, t: Array) -> Array:
+    hull = np.maximum(p[2:], t[2:])
+    hull -= np.minimum(p[:2], t[:2])
+    np.minimum(hull, np.finfo(hull.dtype).max, out=hull)
+    hull[hull == 0] = 1
+    return hull
+
+
+def _where_boxes(values: Array, p_size: Array, t_size: Array) -> Array:
+    """0 for what is inverted or not finite."""
+    shorter = np.minimum(p_size, t_size)
+    values[~(np.minimum(shorter[0], shorter[1]) >= 0) | ~np.isfinite(values)] = 0
+    return values
 
 
 def _proximity(p: Array, t: Array, p_size: Array, t_size: Array, alpha: float) -> Array:

@@ -3,10 +3,10 @@
 import pytest
 import torch
 from boxes_strategies import any_row, box
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsreward import cpu, gaussian_proximity, iou, pairwise_iou, positional_reward
+from rsreward import cpu, diou, gaussian_proximity, giou, iou, pairwise_iou, positional_reward
 from rsreward.boxes import _iou
 
 rows = st.lists(st.tuples(any_row.map(torch.tensor) | box(), any_row.map(torch.tensor) | box()), min_size=1, max_size=9)
@@ -41,6 +41,15 @@ def test_proximities_and_rewards_are_equal_to_rounding(dtype, pairs, alpha):
     torch.testing.assert_close(reward, expected, rtol=0, atol=tolerance + 1e-9)
 
 
+@pytest.mark.parametrize("function", [giou, diou])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(rows)
+def test_generalised_and_distance_iou_are_equal_to_rounding(function, dtype, pairs):
+    pred, target = planes(pairs, dtype)
+    tolerance = 100 * torch.finfo(dtype).eps + 1e-9
+    torch.testing.assert_close(function(pred, target), plain(function, pred, target), rtol=0, atol=tolerance)
+
+
 def random_boxes(*shape):
     draw = torch.rand(*shape, 4, generator=torch.Generator().manual_seed(0)) * 100
     return torch.cat([draw[..., :2], draw[..., :2] + draw[..., 2:]], -1)
@@ -64,9 +73,15 @@ def test_rows_need_not_lie_next_to_each_other():
     assert torch.equal(iou(pred, target), _iou(pred, target))
 
 
-def test_all_pairs_are_equal_to_the_last_bit():
-    a, b = random_boxes(3, 40), random_boxes(3, 90) + 10
-    assert torch.equal(pairwise_iou(a, b), _iou(a.unsqueeze(-2), b.unsqueeze(-3)))
+@pytest.mark.parametrize("scale", [1, 1e-8, 1e-15, 1e15, 1e30])
+@given(rows)
+@settings(max_examples=20)
+def test_all_pairs_are_equal_to_rounding(scale, pairs):
+    a = torch.cat([random_boxes(3, 40) * scale, torch.stack([p.float() for p, _ in pairs]).expand(3, -1, 4)], 1)
+    b = random_boxes(3, 90) * scale + 10 * scale
+    expected = _iou(a.unsqueeze(-2), b.unsqueeze(-3))
+    torch.testing.assert_close(pairwise_iou(a, b), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(pairwise_iou(a[:, :40], b), expected[:, :40], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64])
