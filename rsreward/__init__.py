@@ -10,7 +10,13 @@ tensor([0.7658])
 from .answer_boxes import parse_box_sets, parse_boxes
 from .answers import Answer, parse_answer
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
-from .consistency import consistency_weight, group_statistics, scale_advantages
+from .consistency import (
+    consistency_weight,
+    consistency_weight_from_boxes,
+    group_agreement,
+    group_statistics,
+    scale_advantages,
+)
 from .coordinates import SPACES, Space, from_pixels, smart_resize, space_for, space_named, to_pixels
 from .format import format_reward
 from .matching import set_metrics, set_reward
@@ -47,6 +53,7 @@ __all__ = [
     "area",
     "canonical",
     "consistency_weight",
+    "consistency_weight_from_boxes",
     "convert_angles",
     "corners",
     "diou",
@@ -58,6 +65,7 @@ __all__ = [
     "grounding_breakdown",
     "grounding_columns",
     "grounding_metrics",
+    "group_agreement",
     "group_statistics",
     "image_region",
     "iou",

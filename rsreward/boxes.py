@@ -8,15 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import cpu
+from . import cpu, kernels
 
 
-def paired(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor, torch.dtype]:
-    """Check two box tensors against each other and promote them to the dtype to compute in.
-
-    Returns:
-        `pred`, `target` in float32 or float64 and the dtype that results are given in: the promoted dtype of both,
-        the default dtype for integers. Half precisions are computed in float32.
+def fitting(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor]:
+    """Both as they are.
 
     Raises:
         ValueError: if a last dimension is not `last`, or the leading ones do not broadcast.
@@ -33,6 +29,20 @@ def paired(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor,
             f"pred and target are compared row by row, but their shapes {tuple(pred.shape)} and "
             f"{tuple(target.shape)} do not broadcast."
         ) from None
+    return pred, target
+
+
+def paired(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor, torch.dtype]:
+    """Check two box tensors against each other and promote them to the dtype to compute in.
+
+    Returns:
+        `pred`, `target` in float32 or float64 and the dtype that results are given in: the promoted dtype of both,
+        the default dtype for integers. Half precisions are computed in float32.
+
+    Raises:
+        ValueError: as `fitting`.
+    """
+    pred, target = fitting(pred, target, last)
     dtype = torch.promote_types(pred.dtype, target.dtype)
     if not dtype.is_floating_point:
         dtype = torch.get_default_dtype()
@@ -97,6 +107,8 @@ def iou(pred: Tensor, target: Tensor) -> Tensor:
     >>> iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0]]))
     tensor([0.3333])
     """
+    if kernels.usable(pred, target):
+        return kernels.iou(*fitting(pred, target))
     pred, target, dtype = paired(pred, target)
     overlap = cpu.iou(pred, target) if cpu.usable(pred, target) else _iou(pred, target)
     return overlap.to(dtype)

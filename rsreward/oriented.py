@@ -13,7 +13,8 @@ from math import pi
 import torch
 from torch import Tensor
 
-from .boxes import paired
+from . import kernels
+from .boxes import fitting, paired
 
 CHUNK = 8192  # pairs at a time: their planes stay in the cache
 
@@ -51,6 +52,8 @@ def oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
     >>> oriented_iou(square, torch.tensor([0.0, 0.0, 2.0, 2.0, torch.pi / 4]))
     tensor(0.7071)
     """
+    if kernels.usable(pred, target):
+        return kernels.oriented_iou(*fitting(pred, target, 5))
     pred, target, dtype = paired(pred, target, 5)
     shape = torch.broadcast_shapes(pred.shape, target.shape)[:-1]  # type: ignore[no-untyped-call]
     rows = [box.expand(*shape, 5).reshape(-1, 5) for box in (pred, target)]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import cpu
-from .boxes import centre_offset, iou, is_box, paired, replace_missing
+from . import cpu, kernels
+from .boxes import centre_offset, fitting, iou, is_box, paired, replace_missing
 from .oriented import is_oriented_box, oriented_iou, unit_frame
 
 Proximity = Literal["center", "region", "keypoints"]
@@ -47,6 +47,8 @@ def positional_reward(
     if not 0 <= beta < inf:
         raise ValueError(f"beta must be finite and not negative, got {beta}.")
     _check(alpha, proximity)
+    if kernels.usable(pred, target) and (proximity != "region" or _numbers(target) == 4):
+        return kernels.positional_reward(*fitting(pred, target, _numbers(target)), alpha, beta, proximity)
     pred, target, dtype = paired(pred, target, _numbers(target))
     if _numbers(target) == 4 and proximity == "center" and cpu.usable(pred, target):
         return cpu.positional_reward(pred, target, alpha, beta).to(dtype)
@@ -93,6 +95,8 @@ def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float = 2.5, over
     _check(alpha, over)
     if _numbers(target) == 5:
         return _oriented_proximity(pred, target, 1 / alpha, over)
+    if kernels.usable(pred, target):
+        return kernels.gaussian_proximity(*fitting(pred, target), alpha, over)
     pred, target, dtype = paired(pred, target)
     if over == "center" and cpu.usable(pred, target):
         return cpu.proximity(pred, target, alpha).to(dtype)

@@ -10,7 +10,7 @@ def python(code):
 
 def test_the_core_imports_nothing_but_torch():
     loaded = python("import sys, rsreward; print(*sys.modules)").split()
-    for module in ("trl", "transformers", "PIL", "datasets", "accelerate", "shapely", "scipy", "matplotlib"):
+    for module in ("trl", "transformers", "PIL", "datasets", "accelerate", "shapely", "scipy", "matplotlib", "triton"):
         assert module not in loaded
 
 

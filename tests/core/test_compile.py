@@ -26,6 +26,10 @@ def groups(n):
     return (torch.rand(n, 8, generator=torch.Generator().manual_seed(n)),)
 
 
+def grouped_boxes(n):
+    return boxes(8 * n).view(n, 8, 4), boxes(n)
+
+
 def advantages(n):
     return (*groups(n), *groups(n))
 
@@ -62,6 +66,8 @@ CASES = {
     "group_statistics": (rsreward.group_statistics, groups, {}),
     "consistency_weight": (rsreward.consistency_weight, groups, {}),
     "consistency_weight, normalized": (rsreward.consistency_weight, groups, {"normalize": True}),
+    "consistency_weight_from_boxes": (rsreward.consistency_weight_from_boxes, grouped_boxes, {}),
+    "group_agreement": (rsreward.group_agreement, lambda n: grouped_boxes(n)[:1], {}),
     "scale_advantages": (rsreward.scale_advantages, advantages, {}),
     "scale_advantages, flat": (
         rsreward.scale_advantages, lambda n: tuple(x.flatten() for x in advantages(n)), {"group_size": 8},

@@ -1,10 +1,19 @@
 import pytest
 import torch
-from boxes_strategies import group_ious
+from boxes_strategies import any_row, box, group_ious
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsreward import consistency_weight, group_statistics, scale_advantages
+from rsreward import (
+    consistency_weight,
+    consistency_weight_from_boxes,
+    group_agreement,
+    group_statistics,
+    iou,
+    oriented_iou,
+    pairwise_iou,
+    scale_advantages,
+)
 
 
 def group_with(mean, var):
@@ -100,3 +109,64 @@ def test_no_groups_and_no_rollouts():
 def test_bounds_in_the_wrong_order_are_named():
     with pytest.raises(ValueError, match="clip"):
         consistency_weight(torch.ones(2), clip=(3.0, 0.5))
+
+
+def test_the_weight_from_boxes_is_the_weight_of_their_ious():
+    corner, side = torch.rand(2, 5, 8, 2, generator=torch.Generator().manual_seed(0))
+    pred = torch.cat([corner, corner + side], -1)
+    pred[1, 2], pred[3, 4] = torch.nan, torch.tensor([1.0, 0, 0, 1])
+    target = torch.tensor([0.5, 0.5, 1.5, 1.2])
+    options = {"lambda_var": 2.0, "normalize": True}
+    expected = consistency_weight(iou(pred, target), **options)
+    assert torch.equal(consistency_weight_from_boxes(pred, target, **options), expected)
+    assert torch.equal(consistency_weight_from_boxes(pred, target.expand(5, 4), **options), expected)
+    turned = torch.cat([pred.abs(), corner[..., :1]], -1)
+    expected = consistency_weight(oriented_iou(turned, turned[:, :1]))
+    assert torch.equal(consistency_weight_from_boxes(turned, turned[:, 0]), expected)
+
+
+@given(st.lists(box(), min_size=2, max_size=9))
+def test_agreement_is_the_mean_iou_with_the_others(boxes):
+    boxes = torch.stack(boxes)
+    table = pairwise_iou(boxes, boxes).fill_diagonal_(0)
+    assert torch.allclose(group_agreement(boxes), table.sum(1) / (len(boxes) - 1))
+
+
+def test_agreement_is_the_same_in_pieces(monkeypatch):
+    corner, side = torch.rand(2, 3, 5, 7, 2, generator=torch.Generator().manual_seed(0))
+    boxes = torch.cat([corner, corner + side], -1)
+    whole = group_agreement(boxes)
+    assert whole.shape == (3, 5, 7)
+    for pairs in (1, 20, 100):
+        monkeypatch.setattr("rsreward.consistency.CHUNK", pairs)
+        assert torch.allclose(group_agreement(boxes), whole)
+
+
+def test_agreement_of_all_of_half_and_of_none():
+    box, other, none = [0.0, 0.0, 2.0, 2.0], [5.0, 5.0, 6.0, 6.0], [torch.nan] * 4
+    assert group_agreement(torch.tensor([box] * 4)).tolist() == [1, 1, 1, 1]
+    assert group_agreement(torch.tensor([box, other, box])).tolist() == [0.5, 0, 0.5]
+    assert group_agreement(torch.tensor([box, none])).tolist() == [0, 0]
+    assert group_agreement(torch.tensor([box])).tolist() == [0]
+    assert group_agreement(torch.tensor([[[0, 0, 2, 2], [0, 0, 2, 1]]])).tolist() == [[0.5, 0.5]]
+    assert group_agreement(torch.empty(0, 3, 4)).shape == (0, 3)
+
+
+@given(st.lists(any_row, min_size=1, max_size=5), st.sampled_from([torch.float64, torch.float32, torch.float16]))
+def test_agreement_of_anything_lies_between_0_and_1(rows, dtype):
+    agreement = group_agreement(torch.tensor(rows, dtype=torch.float64).to(dtype))
+    assert agreement.dtype == dtype
+    assert ((agreement >= 0) & (agreement <= 1)).all()
+
+
+def test_the_gradient_of_agreement_is_right():
+    boxes = torch.tensor([[0, 0, 4, 4], [1, 0.5, 5, 4.2], [2, 2, 3, 3.5]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(group_agreement, boxes)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 5), (0, 4)])
+def test_boxes_that_are_no_groups_are_named(shape):
+    with pytest.raises(ValueError, match="got"):
+        group_agreement(torch.zeros(shape))
+    with pytest.raises(ValueError, match="got"):
+        consistency_weight_from_boxes(torch.zeros(shape), torch.zeros(2, 4))

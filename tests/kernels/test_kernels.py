@@ -1,0 +1,257 @@
+import pytest
+import torch
+from boxes_strategies import any_row
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kernel_cases import FORMS, HALF, group_boxes, near_pairs, odd_pairs
+from oriented_pairs import KINDS, pairs
+
+from rsreward import (
+    consistency_weight,
+    consistency_weight_from_boxes,
+    gaussian_proximity,
+    group_agreement,
+    iou,
+    kernels,
+    oriented_iou,
+    positional_reward,
+)
+
+pytestmark = [pytest.mark.usefixtures("interpreter"), pytest.mark.filterwarnings("ignore::RuntimeWarning")]
+few = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+halves = pytest.mark.parametrize("dtype", HALF)
+
+
+def close(got, expected, dtype=torch.float32, atol=1e-6):
+    assert got.dtype == dtype
+    rounding = 2 * HALF[dtype]  # the interpreter cuts bfloat16 off
+    torch.testing.assert_close(got.double(), expected.double(), rtol=rounding, atol=max(atol, rounding * 1e-3))
+
+
+@halves
+def test_iou_equals_the_plain_float64_path(dtype):
+    pred, target = (boxes.to(dtype) for boxes in near_pairs(2_000))
+    close(iou(pred, target), iou(pred.double(), target.double()), dtype)
+
+
+@halves
+@pytest.mark.parametrize("form", FORMS)
+def test_proximity_and_reward_equal_the_plain_float64_path(form, dtype):
+    pred, target = (boxes.to(dtype) for boxes in near_pairs(2_000))
+    exact = pred.double(), target.double()
+    close(gaussian_proximity(pred, target, over=form), gaussian_proximity(*exact, over=form), dtype, 5e-6)
+    options = {"alpha": 1.5, "beta": 0.3, "proximity": form}
+    close(positional_reward(pred, target, **options), positional_reward(*exact, **options), dtype, 2e-6)
+
+
+def plain(function, *boxes, **options):
+    """The plain path, for it has a gradient."""
+    return function(boxes[0].clone().requires_grad_(), *boxes[1:], **options).detach()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_odd_rows_score_as_on_the_plain_path(form):
+    pred, target = odd_pairs(20_000, 4)
+    close(iou(pred, target), plain(iou, pred, target))
+    reward = positional_reward(pred, target, proximity=form)
+    close(reward, plain(positional_reward, pred, target, proximity=form))
+    assert ((reward >= 0) & (reward <= 1.1 + 1e-6)).all()
+
+
+@few
+@given(st.lists(any_row, min_size=2, max_size=2), st.sampled_from(FORMS), st.sampled_from(list(HALF)))
+def test_no_input_gives_nan_or_infinity(rows, form, dtype):
+    pred, target = torch.tensor(rows, dtype=torch.float64).to(dtype)
+    assert 0 <= positional_reward(pred, target, proximity=form) <= 1.1 + 1e-3
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1.0, 1e30, 1e36])
+def test_equal_boxes_score_1_exactly_at_every_scale(scale):
+    _, target = near_pairs(500)
+    target = target.round() * scale
+    assert (iou(target, target) == 1).all()
+    close(positional_reward(target + 0 * target, target), torch.full([500], 1.1))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1e30, 1e37])
+def test_the_reward_holds_at_the_ends_of_float32(form, scale):
+    target = torch.tensor([0.0, 0.0, 16.0, 16.0])
+    expected = positional_reward((target + 8).double(), target.double(), proximity=form)
+    close(positional_reward((target + 8) * scale, target * scale, proximity=form), expected, atol=0.05)
+
+
+LAYOUTS = {
+    "one target for all": lambda p, t: (p, t[0]),
+    "one pred for all": lambda p, t: (p[:1], t),
+    "one target a group": lambda p, t: (p.view(20, 30, 4), t.view(20, 30, 4)[:, :1]),
+    "one target a group, expanded": lambda p, t: (p.view(20, 30, 4), t.view(20, 30, 4)[:, :1].expand(20, 30, 4)),
+    "groups in another order": lambda p, t: (p.view(20, 30, 4), t.view(20, 30, 4)[0]),
+    "every pair": lambda p, t: (p[:20, None], t[None, :30]),
+    "planes": lambda p, t: (p.T.contiguous().T, t),
+    "every third row": lambda p, t: (p[::3], t[1::3]),
+    "columns of a wider table": lambda p, t: (torch.cat([t, p, t], 1)[:, 4:8], t),
+    "one row": lambda p, t: (p[7], t[7]),
+    "no rows": lambda p, t: (p[:0], t[:0]),
+    "no rows, broadcast": lambda p, t: (p[:0, None], t[None]),
+    "mixed precision": lambda p, t: (p.bfloat16(), t.half()),
+    "half and single": lambda p, t: (p.half(), t),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_any_layout_is_read_right(name):
+    pred, target = LAYOUTS[name](*near_pairs(600))
+    close(positional_reward(pred, target), positional_reward(pred.double(), target.double()), atol=2e-6)
+    oriented = [torch.cat([boxes, boxes[..., :1] / 9], -1) for boxes in (pred, target)]
+    close(positional_reward(*oriented), positional_reward(*(boxes.double() for boxes in oriented)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_oriented_iou_equals_the_plain_float64_path(kind):
+    pred, target = (boxes.float() for boxes in pairs(kind, torch.Generator().manual_seed(0), 1_000))
+    close(oriented_iou(pred, target), oriented_iou(pred.double(), target.double()), atol=1e-7)
+
+
+@halves
+@pytest.mark.parametrize("form", FORMS)
+def test_oriented_reward_equals_the_plain_float64_path(form, dtype):
+    pred, target = (boxes.to(dtype) for boxes in pairs("noise 1", torch.Generator().manual_seed(0), 1_000))
+    exact = pred.double(), target.double()
+    close(positional_reward(pred, target, proximity=form), positional_reward(*exact, proximity=form), dtype)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_odd_oriented_rows_score_as_on_the_plain_path(form):
+    pred, target = odd_pairs(20_000, 5)
+    reward = positional_reward(pred, target, proximity=form)
+    assert ((reward >= 0) & (reward <= 1.1 + 1e-6)).all()
+    huge = pred.abs().amax(-1) > 1e3 * target[:, 2:4].amin(-1)  # beyond 1e4 sigmas the plain path loses the corners
+    angles = (pred[:, 4].abs() < 1e15) & (target[:, 4].abs() < 1e15) | ~torch.cat([pred, target], 1).isfinite().all(1)
+    rows = ~huge & angles
+    close(reward[rows], plain(positional_reward, pred[rows], target[rows], proximity=form))
+
+
+@halves
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 300])
+def test_the_weight_from_ious_equals_the_plain_path(size, dtype):
+    given = torch.rand(50, size, generator=torch.Generator().manual_seed(0)).to(dtype)
+    given[::7, 0], given[1::7, -1] = torch.nan, torch.inf
+    for options in ({}, {"lambda_var": -2.0, "clip": (0.0, 9.0), "normalize": True}):
+        close(consistency_weight(given, **options), consistency_weight(given.double(), **options), dtype)
+    close(consistency_weight(given.T), consistency_weight(given.T.double()), dtype)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 300])
+def test_the_weight_from_boxes_is_that_of_their_ious(size):
+    pred, target = group_boxes(9, size)
+    for options in ({}, {"normalize": True}):
+        for true in (target, target[0], target[:, None]):
+            expected = consistency_weight(iou(pred.double(), true[..., None, :].double()), **options)
+            close(consistency_weight_from_boxes(pred, true, **options), expected)
+
+
+@halves
+@pytest.mark.parametrize("size", [1, 2, 7, 65])
+def test_agreement_equals_the_plain_float64_path(size, dtype):
+    boxes = group_boxes(9, size)[0].to(dtype)
+    close(group_agreement(boxes), group_agreement(boxes.double()), dtype)
+    close(group_agreement(boxes[::2]), group_agreement(boxes[::2].double()), dtype)
+
+
+def test_agreement_of_odd_boxes_equals_the_plain_path():
+    boxes = odd_pairs(4_000, 4)[0].view(500, 8, 4)
+    close(group_agreement(boxes), plain(group_agreement, boxes))
+    scales = group_boxes(3, 8)[0][0] * torch.logspace(-40, 34, 60)[:, None, None]
+    close(group_agreement(scales.reshape(20, -1, 4)), group_agreement(scales.reshape(20, -1, 4).double()), atol=1e-5)
+
+
+def test_nothing_of_nothing():
+    assert consistency_weight(torch.empty(0, 4), normalize=True).shape == (0,)
+    assert consistency_weight_from_boxes(torch.empty(0, 3, 4), torch.empty(0, 4)).shape == (0,)
+    assert group_agreement(torch.empty(0, 3, 4)).shape == (0, 3)
+    assert oriented_iou(torch.empty(0, 5), torch.empty(5)).shape == (0,)
+
+
+def test_the_kernels_are_taken_for_float32_and_halves_without_a_gradient():
+    box = torch.rand(4)
+    assert kernels.usable(box, box.half(), box.bfloat16())
+    assert not kernels.usable(box, box.double())
+    assert not kernels.usable(box.long())
+    assert not kernels.usable(box, box.clone().requires_grad_())
+    with torch.no_grad():
+        assert kernels.usable(box, box.clone().requires_grad_())
+    assert not kernels.usable(box, box.to("meta"))
+
+
+def test_derivatives_are_those_of_the_plain_path():
+    pred, target = near_pairs(50)
+    ways = {
+        "backward": lambda p: torch.autograd.functional.vjp(lambda x: iou(x, target.to(x)), p, torch.ones(50).to(p))[1],
+        "forward": lambda p: torch.func.jvp(lambda x: iou(x, target.to(x)), (p,), (torch.ones_like(p),))[1],
+        "of each": lambda p: torch.func.vmap(torch.func.grad(iou))(p, target.to(p)),
+    }
+    for way in ways.values():
+        torch.testing.assert_close(way(pred), way(pred.double()).float(), rtol=1e-3, atol=1e-5)
+
+
+def test_errors_are_those_of_the_plain_path():
+    four, five = torch.zeros(3, 4), torch.zeros(2, 5)
+    for wrong in (
+        lambda p, t: iou(p[:, :3], t),
+        lambda p, t: iou(p, t[:2]),
+        lambda p, t: positional_reward(p, five),
+        lambda p, t: positional_reward(p, t, alpha=0.0),
+        lambda p, t: positional_reward(p, t, proximity="centre"),
+        lambda p, t: oriented_iou(p, five),
+        lambda p, t: consistency_weight(p[:, :0]),
+        lambda p, t: consistency_weight(p, clip=(2.0, 1.0)),
+        lambda p, t: consistency_weight_from_boxes(p.expand(3, 3, 4), t[:2]),
+        lambda p, t: consistency_weight_from_boxes(p[None, :0], t),
+        lambda p, t: group_agreement(p[:, :3]),
+    ):
+        messages = []
+        for dtype in (torch.float32, torch.float64):
+            with pytest.raises(ValueError) as caught:  # noqa: PT011
+                wrong(four.to(dtype), four.to(dtype))
+            messages.append(str(caught.value))
+        assert messages[0] == messages[1]
+
+
+def test_the_operators_are_sound():
+    pred, target = near_pairs(40)
+    oriented = torch.cat([pred, target[:, :1]], 1)
+    for operator, arguments in (
+        ("paired", (pred, target[0], True, "center", 2.5, 0.1)),
+        ("paired", (pred.half(), target, False, "region", 2.5, 1.0)),
+        ("oriented", (oriented, oriented.bfloat16(), "none", 1.0, 0.0)),
+        ("weight_from_iou", (pred, 1.2, 1.0, 0.5, 3.0)),
+        ("weight_from_boxes", (pred.view(5, 8, 4), target[:5], 1.2, 1.0, 0.5, 3.0)),
+        ("agreement", (pred.view(5, 8, 4).half(),)),
+    ):
+        torch.library.opcheck(getattr(torch.ops.rsreward, operator).default, arguments)
+
+
+def test_compiled_code_takes_them_without_a_graph_break():
+    def step(pred, target):
+        reward = positional_reward(pred, target[:, None]) + group_agreement(pred)
+        return reward * consistency_weight_from_boxes(pred, target)[:, None] * consistency_weight(reward)[:, None]
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager", dynamic=True)
+    for groups in (4, 9):
+        boxes = group_boxes(groups, 5)
+        assert torch.equal(compiled(*boxes), step(*boxes))
+
+
+def test_rows_more_than_2_31_numbers_apart_are_read_right():
+    """The memory is asked for and hardly touched."""
+    pred, target = near_pairs(3)
+    try:
+        far = torch.empty(2**31 + 8).as_strided((3, 4), (2**30, 1))
+    except RuntimeError as error:
+        pytest.skip(f"no room: {error}")
+    far.copy_(pred)
+    assert torch.equal(iou(far, target), iou(pred, target))
+    planes = far.as_strided((2, 4), (1, 2**30 // 2))
+    planes.copy_(pred[:2])
+    assert torch.equal(iou(planes, target[:2]), iou(pred[:2], target[:2]))
