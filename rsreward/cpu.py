@@ -3,7 +3,7 @@
 A torch call on a few thousand numbers costs more than its arithmetic, and one on a million waits for memory. Here rows
 `(n, 4)` become planes `(4, n)`, a chunk at a time, and NumPy, whose calls cost a third of torch's, works on them.
 Results differ from those of the plain formulas by a few units in the last place, and by 1e-9 where those call a smaller
-overlap 0. Tensors that need a gradient take the plain formulas, as do those inside `torch.compile` and `torch.vmap`.
+overlap 0. Tensors that need a derivative take the plain formulas, as do those inside `torch.compile` and `torch.vmap`.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,19 +15,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .paths import only_values
+
 Array = NDArray[Any]
 CHUNK = 32_768  # pairs at a time
 SMALL, LARGE = 1e-9, 1e9  # between them are the sides of ordinary boxes, whose areas can be computed as they are
 
 
 def usable(*boxes: Tensor) -> bool:
-    """Whether all are ordinary tensors in this machine's memory that need no gradient."""
-    if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(box.requires_grad for box in boxes)):
+    """Whether all are ordinary tensors in this machine's memory, of which values alone are asked for."""
+    if torch.compiler.is_compiling() or not only_values(*boxes):
         return False
-    return all(type(box) is Tensor and box.is_cpu and not _is_wrapped(box) for box in boxes)
-
-
-_is_wrapped: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
+    return all(type(box) is Tensor and box.is_cpu for box in boxes)
 
 
 class _Pair(NamedTuple):

@@ -166,9 +166,9 @@ def _oriented_proximity(pred: Tensor, target: Tensor, sigmas: float, over: Proxi
     pred, target = torch.broadcast_tensors(pred, target)  # type: ignore[no-untyped-call]
     planes = [box.double().movedim(-1, 0).masked_fill(~counts, 1) for box in (pred, target)]
     centre, u, v = (sigmas * vector for vector in unit_frame(*planes))
-    centre, u, v = centre.clamp(-_FAR, _FAR), u.clamp(-_HUGE, _HUGE), v.clamp(-_HUGE, _HUGE)
+    centre, u, v = (vector.clamp(-1e100, 1e100) for vector in (centre, u, v))
     if over == "region":
-        kernel = _over_parallelogram(centre, u, v)
+        kernel = _over_parallelogram(*(vector.clamp(-_HUGE, _HUGE) for vector in (centre, u, v)))
     else:
         points = [centre]
         if over == "keypoints":

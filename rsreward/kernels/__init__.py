@@ -4,17 +4,16 @@ Taken where `usable` says so; the plain formula is the reference and serves ever
 the first CUDA tensor, not before.
 """
 
-from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from ..paths import only_values
 
 _DEVICE = "cuda"
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _TRITON = find_spec("triton") is not None
-_is_wrapped: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
 
 
 def usable(*tensors: Tensor) -> bool:
@@ -26,9 +25,7 @@ def usable(*tensors: Tensor) -> bool:
         all(t.device.type == _DEVICE and t.dtype in _DTYPES for t in tensors)
         and _TRITON
         and all(t.device == tensors[0].device for t in tensors)
-        and not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors))
-        and forward_ad._current_level < 0
-        and (torch.compiler.is_compiling() or not any(map(_is_wrapped, tensors)))
+        and only_values(*tensors)
     )
 
 

@@ -116,5 +116,7 @@ def test_what_needs_a_gradient_or_has_no_memory_takes_the_plain_formulas():
     assert positional_reward(pred.to("meta"), target.to("meta")).shape == (6,)
     with torch.no_grad():
         assert cpu.usable(pred.clone().requires_grad_(), target)
+    _, slope = torch.func.jvp(lambda box: iou(box, target), (pred,), (torch.ones_like(pred),))
+    assert slope.any()
     each = torch.vmap(positional_reward)(pred, target)
     torch.testing.assert_close(each, positional_reward(pred, target), rtol=0, atol=1e-6)

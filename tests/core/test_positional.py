@@ -73,6 +73,15 @@ def test_region_of_a_small_box_tends_to_the_kernel_at_its_centre(size, offset):
     )
 
 
+def test_a_huge_oriented_box_with_a_corner_at_the_target_keeps_that_corner():
+    pred, target = torch.tensor([[0.0, 0.0, 1e6, 1e6]]), torch.tensor([[-1.0, -1.0, 1.0, 1.0]])
+    upright = [torch.cat([(b[:, :2] + b[:, 2:]) / 2, b[:, 2:] - b[:, :2], b[:, :1] * 0], 1) for b in (pred, target)]
+    for form in ("keypoints", "region"):
+        expected = gaussian_proximity(pred.double(), target.double(), over=form)
+        found = gaussian_proximity(*(b.double() for b in upright), over=form)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-12)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_float32_is_as_good_as_float64(form):
     generator = torch.Generator().manual_seed(0)
