@@ -1,4 +1,4 @@
-"""Groups of rollouts: the consistency weight and all pairs within each group, by group size."""
+"""Groups of rollouts: the consistency weight, all pairs within each group and their mean, by group size."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from torch import Tensor
 import peers
 from cases import Case, Peer
 from paired import boxes
-from rsreward import consistency_weight, pairwise_iou
+from rsreward import consistency_weight, consistency_weight_from_boxes, group_agreement, pairwise_iou
 
 GROUPS = {"quick": 8, "full": 1_024, "large": 1_024}
 SIZES = {"quick": [4], "full": [4, 8, 16, 32, 64], "large": [4, 8, 16, 32, 64, 128]}
@@ -16,6 +16,7 @@ WEIGHT = [
     Peer("by hand, numpy", peers.numpy_weight),
     Peer("a Python loop", peers.loop_weight, limit=512),
 ]
+AGREEMENT = [Peer("by hand, torch, all pairs", peers.torch_agreement, cuda=True)]
 PAIRS = [
     Peer(
         "ultralytics bbox_iou, broadcast", peers.ultralytics_pairwise, value=lambda iou: iou.squeeze(-1), cuda=True,
@@ -39,6 +40,24 @@ def cases(sizes: str, device: str) -> Iterator[Case]:
             "group", f"all pairs within {groups:,} groups of G", g, (grouped, grouped), pairwise_iou,
             "rsreward pairwise_iou", PAIRS, _pairs, result_bytes=4 * groups * g**2,
         )  # fmt: skip
+    for g in SIZES[sizes]:
+        yield _agreement(groups, g, device)
+    if device == "cuda":
+        yield _agreement(100_000, 64, device)
+        pred, target = (each.view(100_000, 64, 4) for each in boxes(6_400_000, device))
+        yield Case(
+            "group", "the weight of 100,000 groups of G from boxes", 64, (pred, target[:, 0].contiguous()),
+            consistency_weight_from_boxes, "rsreward consistency_weight_from_boxes", [], lambda pred, _: len(pred) * 64,
+            "ns a rollout", result_bytes=400_000,
+        )  # fmt: skip
+
+
+def _agreement(groups: int, g: int, device: str) -> Case:
+    grouped = boxes(groups * g, device)[0].view(groups, g, 4)
+    return Case(
+        "group", f"mean IoU with the others of {groups:,} groups of G", g, (grouped,), group_agreement,
+        "rsreward group_agreement", AGREEMENT, lambda boxes: len(boxes) * g**2, result_bytes=4 * groups * g,
+    )  # fmt: skip
 
 
 def _pairs(a: Tensor, b: Tensor) -> int:

@@ -137,6 +137,19 @@ def powerboxes_distance(a: Tensor, b: Tensor) -> Call:
     return lambda: powerboxes.iou_distance(x, y)
 
 
+def torch_agreement(boxes: Tensor) -> Call:
+    """With the table of all pairs of each group."""
+    a, b, others = boxes.unsqueeze(-2), boxes.unsqueeze(-3), boxes.shape[-2] - 1
+
+    def mean_overlap() -> Tensor:
+        shared = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+        area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+        overlap = shared / (area.unsqueeze(-1) + area.unsqueeze(-2) - shared)
+        return (overlap.sum(-1) - 1) / others
+
+    return mean_overlap
+
+
 def numpy_weight(iou: Tensor) -> Call:
     each = iou.numpy()
     return lambda: np.exp(1.2 * (1 - each.mean(-1)) + each.var(-1)).clip(0.5, 3.0)
