@@ -191,6 +191,6 @@ def _chunks(p: Array, t: Array, out: Array) -> Iterator[tuple[Array, Array, Arra
 
 def _planes(rows: Array) -> Array:
     """Rows `(..., 4)` as `(4, ...)`; what is the same all along a dimension once, where that dimension is long."""
-    if rows.ndim > 2 and rows.shape[-2] >= 64:
+    if rows.ndim > 2 and rows.shape[-2] >= 16:
         rows = rows[tuple(slice(None if stride else 1) for stride in rows.strides)]
     return np.ascontiguousarray(rows.transpose(-1, *range(rows.ndim - 1)))

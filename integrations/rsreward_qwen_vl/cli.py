@@ -243,7 +243,9 @@ def demo(
     ] = False,
     preset: Annotated[str, typer.Option(help="'cpu', or 'gpu' for a larger model on harder scenes.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, max=999, help="Of scenes, weights and sampling.")] = 0,
-    weight: Annotated[bool, typer.Option(help="GRPO with the consistency weight; without it for comparison.")] = True,
+    weight: Annotated[
+        str, typer.Option(help="The consistency weight in GRPO: 'paper', 'normalized' (by its mean) or 'none'.")
+    ] = "paper",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
 ) -> None:
     """A tiny Qwen3-VL learns to ground in synthetic aerial scenes: CoT-SFT, then GRPO.
@@ -260,9 +262,12 @@ def demo(
 
     from .demo import PRESETS, run_demo
     from .report import reward_cost, write_report
+    from .training import WEIGHTS
 
     if quick:
         preset = "quick"
+    if weight not in WEIGHTS:
+        raise InputError(f"--weight must be one of {', '.join(WEIGHTS)}, got {weight!r}.")
     if preset not in PRESETS:
         raise InputError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}.")
     if preset == "gpu" and not torch.cuda.is_available():

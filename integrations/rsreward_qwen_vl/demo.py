@@ -33,7 +33,7 @@ class Preset:
 
     Attributes:
         rollout_groups: held-out scenes whose groups of rollouts go into the report.
-        weight: GRPO with the consistency weight; without it is the control.
+        weight: the consistency weight in GRPO, a key of `WEIGHTS`.
     """
 
     sft: Schedule
@@ -47,7 +47,7 @@ class Preset:
     held_out: int = 256
     samples: int = 2
     rollout_groups: int = 4
-    weight: bool = True
+    weight: str = "paper"
 
 
 PRESETS = {

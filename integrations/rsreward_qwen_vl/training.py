@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 import rsreward
 
 from .data import SPACE
+
+# The options of the consistency weight: as in the paper; over its mean, so that the size of a step stays; no weight.
+WEIGHTS: dict[str, dict[str, Any] | None] = {"paper": {}, "normalized": {"normalize": True}, "none": None}
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -78,13 +82,14 @@ def grpo(
     schedule: Schedule,
     folder: Path,
     *,
-    weight: bool = True,
+    weight: str = "paper",
     seed: int = 0,
     progress: Progress = lambda step, logs: None,
 ) -> None:
     """GRPO with the positional and the format reward and the consistency weight. Saves and resumes as `sft`.
 
-    Without `weight` it is GRPO as TRL has it, for comparison.
+    Args:
+        weight: a key of `WEIGHTS`.
     """
     arguments = GRPOConfig(
         **common(schedule, folder, seed),
@@ -99,7 +104,9 @@ def grpo(
         beta=0.0,
         loss_type="dr_grpo",
     )
-    trainer = (SpatialConsistencyGRPOTrainer if weight else GRPOTrainer)(
+    options = WEIGHTS[weight]
+    kind = GRPOTrainer if options is None else partial(SpatialConsistencyGRPOTrainer, consistency=options)
+    trainer = kind(
         model=model,
         reward_funcs=[
             as_reward_func(rsreward.positional_reward, space=SPACE),

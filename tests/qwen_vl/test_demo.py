@@ -51,13 +51,13 @@ def test_the_cost_of_rewards_is_a_part_of_the_step(finished):
 
 
 def test_the_control_trains_without_the_weight(finished, tmp_path):
-    run = run_demo(tmp_path / "demo", replace(SMALL, weight=False), seed=3, report=silent)
+    run = run_demo(tmp_path / "demo", replace(SMALL, weight="none"), seed=3, report=silent)
     assert run["sft"] == finished[1]["sft"]
     logs = {name for e in json.loads((tmp_path / "demo" / "grpo" / "history.json").read_text()) for name in e}
     assert "positional_reward/iou" in logs
     assert "consistency/weight_mean" not in logs
     assert reward_cost(tmp_path / "demo") == {}
-    assert "GRPO without the consistency weight" in " ".join(write_report(tmp_path / "demo").read_text().split())
+    assert "consistency weight in GRPO: none" in " ".join(write_report(tmp_path / "demo").read_text().split())
 
 
 def test_the_report_needs_nothing_but_itself(finished):
