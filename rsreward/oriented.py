@@ -13,7 +13,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from . import kernels
+from . import cpu, cpu_oriented, kernels
 from .boxes import fitting, paired
 
 CHUNK = 8192  # pairs at a time: their planes stay in the cache
@@ -57,7 +57,9 @@ def oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
     pred, target, dtype = paired(pred, target, 5)
     shape = torch.broadcast_shapes(pred.shape, target.shape)[:-1]  # type: ignore[no-untyped-call]
     rows = [box.expand(*shape, 5).reshape(-1, 5) for box in (pred, target)]
-    if pred.is_cpu and not torch.compiler.is_compiling():
+    if cpu.usable(*rows):
+        overlap = cpu_oriented.oriented_iou(*rows)
+    elif pred.is_cpu and not torch.compiler.is_compiling():
         chunks = zip(*(torch.split(r, CHUNK) for r in rows), strict=True)
         overlap = torch.cat([_oriented_iou(p, t) for p, t in chunks])
     else:

@@ -5,8 +5,9 @@ import torch
 from boxes_strategies import any_row, box
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oriented_pairs import KINDS, pairs
 
-from rsreward import cpu, diou, gaussian_proximity, giou, iou, pairwise_iou, positional_reward
+from rsreward import cpu, diou, gaussian_proximity, giou, iou, oriented_iou, pairwise_iou, positional_reward
 from rsreward.boxes import _iou
 
 rows = st.lists(st.tuples(any_row.map(torch.tensor) | box(), any_row.map(torch.tensor) | box()), min_size=1, max_size=9)
@@ -98,6 +99,21 @@ def test_other_numbers_are_computed_in_float32(dtype):
     pred, target = random_boxes(30).to(dtype), (random_boxes(30) + 9).to(dtype)
     expected = iou(pred.float(), target.float())
     assert torch.equal(iou(pred, target), expected.to(dtype if dtype.is_floating_point else torch.float32))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_oriented_overlaps_are_equal_to_the_last_digits_of_float64(kind):
+    pred, target = pairs(kind, torch.Generator().manual_seed(0), 2_000)
+    torch.testing.assert_close(oriented_iou(pred, target), plain(oriented_iou, pred, target), rtol=0, atol=1e-12)
+
+
+def test_odd_oriented_rows_score_as_in_the_plain_formula():
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(2, 20_000, 5, generator=generator, dtype=torch.float64) * 50
+    strange = torch.tensor([torch.nan, torch.inf, -torch.inf, -1.0, 0.0, 1e-40, 3e38], dtype=torch.float64)
+    drawn = strange[torch.randint(len(strange), rows.shape, generator=generator)]
+    pred, target = torch.where(torch.rand(rows.shape, generator=generator) < 0.1, drawn, rows)
+    torch.testing.assert_close(oriented_iou(pred, target), plain(oriented_iou, pred, target), rtol=0, atol=1e-12)
 
 
 def test_inputs_are_left_as_they_are():
