@@ -88,7 +88,7 @@ _BOX = re.compile(
 )
 _NUMBERS = re.compile(_NUMBER)
 
-# One box as most answers write it, with nothing else in brackets: what `_BOX` finds there too, in half the time.
+# One box as most answers write it, with nothing else in brackets: what `_BOX` finds there, in half the time.
 _PLAIN = re.compile(
     r"\s*+(?P<fence>```(?:json)?+\s*+)?+(?:\[\s*+)?(?P<brace>\{\s*+\"\w++\"\s*+:\s*+)?+"
     + rf"\[\s*+({_NUMBER})\s*+,\s*+({_NUMBER})\s*+,\s*+({_NUMBER})\s*+,\s*+({_NUMBER})\s*+\]"
@@ -114,6 +114,7 @@ _DIALECTS: tuple[tuple[str, str, str | None], ...] = (
     ("list", "list", None),
     ("list", "prose", ""),
 )
+_OPENING = str.maketrans("", "", "[(")
 DIALECTS = tuple(dialect for _, dialect, _ in _DIALECTS)
 _BY_SHAPE = {
     shape: [(dialect, marker) for of, dialect, marker in _DIALECTS if of == shape] for shape, _, _ in _DIALECTS
@@ -238,6 +239,6 @@ def _dialect(match: re.Match[str]) -> str:
     shape = "list" if match.lastgroup == "point" else match.lastgroup or ""
     before = match.string[: match.start()]
     for dialect, marker in _BY_SHAPE[shape]:
-        if marker in before if marker is not None else not before.strip(" \n[("):
+        if marker in before if marker is not None else not before.translate(_OPENING).strip():
             return dialect
     raise AssertionError(f"no dialect for the shape {shape}")

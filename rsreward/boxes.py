@@ -1,14 +1,15 @@
 """Horizontal boxes `[x1, y1, x2, y2]`: areas, overlaps, and what counts as a box at all.
 
-Everything is written in ratios of lengths (a side of a box over a side of the overlap), never in areas, so that
-coordinates near the largest or the smallest float neither overflow nor vanish.
+The plain formulas are written in ratios of lengths (a side of a box over a side of the overlap), never in areas, so
+that coordinates near the largest or the smallest float neither overflow nor vanish; the fast paths do so where it
+matters.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from . import cpu, kernels
+from .paths import broadcast
 
 
 def fitting(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor]:
@@ -23,7 +24,7 @@ def fitting(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor
             f"got shapes {tuple(pred.shape)} and {tuple(target.shape)}."
         )
     try:
-        np.broadcast_shapes(pred.shape, target.shape)  # torch's own takes longer than the arithmetic
+        broadcast(pred.shape, target.shape)
     except ValueError:
         raise ValueError(
             f"pred and target are compared row by row, but their shapes {tuple(pred.shape)} and "

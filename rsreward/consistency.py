@@ -27,7 +27,7 @@ def group_statistics(iou: Tensor) -> tuple[Tensor, Tensor]:
     (tensor([0.5000, 0.5000]), tensor([0.2500, 0.0000]))
     """
     _check_rollouts(iou)
-    iou = iou.nan_to_num(0, 0, 0).clamp(-1e6, 1e6).to(torch.promote_types(iou.dtype, torch.float32))
+    iou = iou.to(torch.promote_types(iou.dtype, torch.float32)).nan_to_num(0, 0, 0).clamp(-1e6, 1e6)
     mean = iou.mean(-1)
     return mean, (iou - mean.unsqueeze(-1)).square().mean(-1)
 

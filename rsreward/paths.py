@@ -1,6 +1,7 @@
-"""Which tensors may take a path that is faster than the plain formulas and gives values alone."""
+"""What all paths share: which tensors may take one that gives values alone, and how shapes broadcast."""
 
 from collections.abc import Callable
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -14,3 +15,17 @@ def only_values(*tensors: Tensor) -> bool:
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return False
     return forward_ad._current_level < 0 and (torch.compiler.is_compiling() or not any(map(_is_wrapped, tensors)))
+
+
+def broadcast(a: torch.Size, b: torch.Size) -> tuple[int, ...]:
+    """As `torch.broadcast_shapes`, which imports sympy at its first call and takes longer than the arithmetic.
+
+    Raises:
+        ValueError: if they do not broadcast.
+    """
+    sizes = []
+    for x, y in zip_longest(reversed(a), reversed(b), fillvalue=1):
+        if x != y and x != 1 and y != 1:
+            raise ValueError(f"{tuple(a)} and {tuple(b)} do not broadcast.")
+        sizes.append(y if x == 1 else x)
+    return tuple(reversed(sizes))

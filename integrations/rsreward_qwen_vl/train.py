@@ -115,7 +115,7 @@ def grpo(arguments: list[str]) -> None:
         )  # fmt: skip
     except ValueError as error:
         raise InputError(str(error)) from None
-    form = as_reward_func(rsreward.format_reward, graded=recipe.graded_format)
+    form = as_reward_func(rsreward.format_reward, kind="horizontal", graded=recipe.graded_format)
     rows = _shared(grpo_rows(Path(recipe.data), Path(recipe.images), recipe.template), recipe, config)
     if len(rows) * config.num_generations < _per_step(config):
         raise InputError(f"{recipe.data} holds {len(rows)} examples, fewer than the prompts of one step.")

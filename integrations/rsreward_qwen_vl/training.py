@@ -110,7 +110,7 @@ def grpo(
         model=model,
         reward_funcs=[
             as_reward_func(rsreward.positional_reward, space=SPACE),
-            as_reward_func(rsreward.format_reward),
+            as_reward_func(rsreward.format_reward, kind="horizontal"),
         ],
         args=arguments,
         train_dataset=rows,

@@ -22,7 +22,7 @@ def as_reward_func(
     *,
     space: str | Space = "pixel",
     select: Select = "first",
-    kind: BoxKind = "horizontal",
+    kind: BoxKind | None = None,
     name: str | None = None,
     **options: Any,
 ) -> "BoxReward | SetReward | TextReward":
@@ -34,7 +34,8 @@ def as_reward_func(
             `rsreward.format_reward`.
         space: the coordinate space the model answers in, such as "qwen2.5-vl"; only for rewards of boxes.
         select: which box of an answer with several; only for rewards of one box.
-        kind: "horizontal" or "oriented": what is read out of the answers; the format reward takes it too.
+        kind: "horizontal" or "oriented": what is read out of the answers. If not given, "horizontal" for rewards of
+            boxes, and either for the format reward.
         name: what it is logged as; the function's own name if not given.
         **options: passed on to the reward, such as `alpha` and `beta`.
 
@@ -56,6 +57,12 @@ def as_reward_func(
     space = space_named(space)
     parameters = list(inspect.signature(reward).parameters)
     name = name or str(getattr(reward, "__name__", type(reward).__name__))
+    if parameters[:1] == ["completions"]:
+        if kind is not None:
+            options["kind"] = kind
+        reward([""], **options)
+        return TextReward(reward, name, options)
+    kind = kind or "horizontal"
     # Wrong options are refused now, not after the first rollouts.
     example = parse_boxes(["[1, 2, 3, 4]"], select=select, kind=kind)
     if parameters[:2] == ["pred", "target"]:
@@ -64,11 +71,6 @@ def as_reward_func(
     if parameters[:2] == ["preds", "targets"]:
         reward([example], [example], **options)
         return SetReward(reward, space, select, kind, name, options)
-    if parameters[:1] == ["completions"]:
-        if "kind" in parameters:
-            options["kind"] = kind
-        reward([""], **options)
-        return TextReward(reward, name, options)
     raise ValueError(
         f"as_reward_func needs a function of (pred, target), of (preds, targets) or of (completions), and {name} takes "
         f"({', '.join(parameters)})."

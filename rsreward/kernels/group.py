@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..paths import broadcast
 from .paired import iou, is_box, power_of_two_over
 from .rows import block_of, load_four, load_packed
 
@@ -121,7 +122,7 @@ def weight_from_boxes(
     pred: Tensor, target: Tensor, lambda_mean: float, lambda_var: float, w_min: float, w_max: float
 ) -> Tensor:
     """`(..., G, 4)` and `(..., 4)` -> `(...)`, float32."""
-    shape = torch.broadcast_shapes(pred.shape[:-2], target.shape[:-1])
+    shape = broadcast(pred.shape[:-2], target.shape[:-1])
     group = (*shape, pred.shape[-2])
     boxes = pred.expand(*group, 4).contiguous(), target.expand(*shape, 4).contiguous()
     return _launch_weight(*boxes, torch.Size(group), lambda_mean, lambda_var, (w_min, w_max))
@@ -129,7 +130,7 @@ def weight_from_boxes(
 
 @weight_from_boxes.register_fake
 def _(pred: Tensor, target: Tensor, lambda_mean: float, lambda_var: float, w_min: float, w_max: float) -> Tensor:
-    shape = torch.broadcast_shapes(pred.shape[:-2], target.shape[:-1])
+    shape = broadcast(pred.shape[:-2], target.shape[:-1])
     return pred.new_empty(shape, dtype=torch.float32)
 
 

@@ -5,6 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..paths import broadcast
+
 Rows = tuple[Tensor, int, int, int]
 
 
@@ -31,7 +33,7 @@ def packed(rows: Rows) -> bool:
 
 def empty_rows(pred: Tensor, target: Tensor) -> Tensor:
     """Room for one number a pair."""
-    shape = torch.broadcast_shapes(pred.shape, target.shape)[:-1]
+    shape = broadcast(pred.shape, target.shape)[:-1]
     return pred.new_empty(shape, dtype=torch.promote_types(pred.dtype, target.dtype))
 
 

@@ -69,9 +69,10 @@ def test_a_rollout_without_a_box_counts_as_iou_0():
     assert consistency_weight(torch.tensor([torch.nan, 1.0])) == consistency_weight(torch.tensor([0.0, 1.0]))
 
 
-def test_half_precision_is_computed_in_float32():
-    ious = torch.rand(64, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
-    assert torch.equal(consistency_weight(ious), consistency_weight(ious.float()).bfloat16())
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32(dtype):
+    ious = torch.rand(64, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    assert torch.equal(consistency_weight(ious), consistency_weight(ious.float()).to(dtype))
 
 
 def test_grouped_flat_and_per_token_advantages_get_the_same_weights():

@@ -6,6 +6,8 @@ from boxes_strategies import any_row, box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oriented_pairs import KINDS, pairs
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from rsreward import cpu, diou, gaussian_proximity, giou, iou, oriented_iou, pairwise_iou, positional_reward
 from rsreward.boxes import _iou
@@ -122,6 +124,27 @@ def test_inputs_are_left_as_they_are():
     positional_reward(pred, target)
     assert torch.equal(pred, before[0])
     assert torch.equal(target, before[1])
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_what_is_recorded_takes_the_plain_formulas():
+    pred, target = random_boxes(6), random_boxes(6) + 5
+    for function in (iou, giou, diou):
+        for recorded in (make_fx(function)(pred, target), torch.jit.trace(function, (pred, target))):
+            expected = function(pred + 3, target)
+            torch.testing.assert_close(recorded(pred + 3, target), expected, rtol=0, atol=1e-6)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert type(iou(pred, target)) is FakeTensor
+
+
+def test_the_distance_of_boxes_at_both_ends_of_float32_is_no_missing_box():
+    pred, target = torch.tensor([[-1.0, 3e38, 1.0, 3e38]]), torch.tensor([[-3e38, -3e38, 0.0, 1.0]])
+    torch.testing.assert_close(diou(pred, target), plain(diou, pred, target))
+
+
+def test_a_view_with_the_signs_turned_is_read_as_it_stands():
+    pred, target = random_boxes(6), random_boxes(6) + 5
+    assert torch.equal(iou(torch._neg_view(-pred), target), _iou(pred, target))
 
 
 def test_what_needs_a_gradient_or_has_no_memory_takes_the_plain_formulas():

@@ -21,9 +21,10 @@ def test_texts_and_chats_score_the_same_as_the_core():
     assert as_reward_func(rsreward.format_reward)(completions=CHATS, images=[]) == [1, 0]
 
 
-def test_the_format_reward_pays_boxes_of_its_kind_alone():
+def test_the_format_reward_pays_boxes_of_the_kind_it_is_given():
     texts = ["<think>a</think><answer>[9, 9, 4, 2, 30]</answer>"]
-    assert as_reward_func(rsreward.format_reward)(completions=texts) == [0]
+    assert as_reward_func(rsreward.format_reward)(completions=texts) == [1]
+    assert as_reward_func(rsreward.format_reward, kind="horizontal")(completions=texts) == [0]
     assert as_reward_func(rsreward.format_reward, kind="oriented")(completions=texts) == [1]
 
 

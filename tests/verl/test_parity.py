@@ -53,7 +53,7 @@ def by_core(rows):
     pred = rsreward.parse_boxes(
         texts, space=SPACE, width=[row["width"] for row in rows], height=[row["height"] for row in rows]
     )
-    rewards = rsreward.positional_reward(pred, target) + rsreward.format_reward(texts)
+    rewards = rsreward.positional_reward(pred, target) + rsreward.format_reward(texts, kind="horizontal")
     weights = rsreward.consistency_weight(rsreward.iou(pred, target).view(-1, GROUP))
     deviation = rewards.view(-1, GROUP) - rewards.view(-1, GROUP).mean(1, keepdim=True)
     return rewards, weights, (weights[:, None] * deviation).flatten()
@@ -80,7 +80,10 @@ def by_trl(rows, folder):
     asked = [{"prompt": "Where?"} | {c: row[c] for c in ("target", "width", "height")} for row in rows]
     trainer = Scripted(
         model=model, processing_class=tokenizer, args=arguments, train_dataset=Dataset.from_list(asked),
-        reward_funcs=[as_reward_func(rsreward.positional_reward, space=SPACE), as_reward_func(rsreward.format_reward)],
+        reward_funcs=[
+            as_reward_func(rsreward.positional_reward, space=SPACE),
+            as_reward_func(rsreward.format_reward, kind="horizontal"),
+        ],
     )  # fmt: skip
     output = trainer._generate_and_score_completions(asked)
     weight_mean = trainer._metrics["train"]["consistency/weight_mean"][0]

@@ -1,0 +1,44 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsreward.paths import broadcast
+
+shapes = st.lists(st.sampled_from([0, 1, 2, 3]), max_size=4).map(torch.Size)
+
+
+@given(shapes, shapes)
+def test_shapes_broadcast_as_in_torch(a, b):
+    try:
+        expected = tuple(torch.broadcast_shapes(a, b))
+    except RuntimeError:
+        with pytest.raises(ValueError, match="do not broadcast"):
+            broadcast(a, b)
+    else:
+        assert broadcast(a, b) == expected
+
+
+def test_a_first_call_loads_no_symbolic_algebra():
+    code = (
+        "import sys, torch, rsreward; boxes = torch.ones(3, 5); rsreward.oriented_iou(boxes, boxes);"
+        "rsreward.positional_reward(boxes[:, :4], boxes[:, :4]); print('sympy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_export_keeps_the_batch_size_open(strict):
+    class Model(torch.nn.Module):
+        def forward(self, pred, target):
+            from rsreward import positional_reward
+
+            return positional_reward(pred, target)
+
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0]]).repeat(4, 1)
+    rows = torch.export.Dim("rows")
+    exported = torch.export.export(Model(), (boxes, boxes), dynamic_shapes=({0: rows}, {0: rows}), strict=strict)
+    assert exported.module()(boxes[:3], boxes[:3] + 1).shape == (3,)
