@@ -80,9 +80,12 @@ def positional_reward(pred: Tensor, target: Tensor, alpha: float, beta: float) -
 
 
 def _iou(pair: _Pair) -> Array:
-    ordinary, p, t, p_size, t_size = pair
-    overlap = _overlap(p, t)
-    if ordinary:
+    return _iou_of(_overlap(pair), pair)
+
+
+def _iou_of(overlap: Array, pair: _Pair) -> Array:
+    p_size, t_size = pair.p_size, pair.t_size
+    if pair.ordinary:
         shared: Array = overlap[0] * overlap[1]
         union = p_size[0] * p_size[1] + t_size[0] * t_size[1]
         union -= shared
@@ -107,14 +110,13 @@ def _proximity(pair: _Pair, alpha: float) -> Array:
 
 
 def _giou(pair: _Pair) -> Array:
-    ordinary, p, t, p_size, t_size = pair
-    hull = _positive(_hull(pair))
-    giou: Array = _iou(pair)
-    for sign, side in ((1, p_size), (1, t_size), (-1, _overlap(p, t))):
+    hull, overlap = _positive(_hull(pair)), _overlap(pair)
+    giou: Array = _iou_of(overlap, pair)
+    for sign, side in ((1, pair.p_size), (1, pair.t_size), (-1, overlap)):
         share = side / hull
         giou += sign * (share[0] * share[1])
     giou -= 1
-    return giou if ordinary else _of_boxes(giou, pair)
+    return giou if pair.ordinary else _of_boxes(giou, pair)
 
 
 def _diou(pair: _Pair) -> Array:
@@ -130,9 +132,10 @@ def _diou(pair: _Pair) -> Array:
     return diou if pair.ordinary else _of_boxes(diou, pair)
 
 
-def _overlap(p: Array, t: Array) -> Array:
-    overlap = np.minimum(p[2:], t[2:])
-    overlap -= np.maximum(p[:2], t[:2])
+def _overlap(pair: _Pair) -> Array:
+    """Width and height of the intersection, 0 where the boxes do not meet."""
+    overlap: Array = np.minimum(pair.p[2:], pair.t[2:])
+    overlap -= np.maximum(pair.p[:2], pair.t[:2])
     return np.maximum(overlap, np.zeros_like(overlap), out=overlap)
 
 
@@ -168,8 +171,8 @@ def _of_boxes(values: Array, pair: _Pair) -> Array:
 def _in_chunks(pred: Tensor, target: Tensor, formula: Callable[[_Pair], Array]) -> Tensor:
     """`formula`, chunk by chunk, over rows that broadcast."""
     shape = broadcast(pred.shape, target.shape)[:-1]
-    out = np.empty(shape, pred.detach().numpy().dtype)
     p, t = pred.detach().numpy(), target.detach().numpy()
+    out = np.empty(shape, p.dtype)
     if p.shape == t.shape:
         p, t = p.reshape(-1, 4), t.reshape(-1, 4)
     else:

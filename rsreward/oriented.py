@@ -17,8 +17,6 @@ from . import cpu, cpu_oriented, kernels
 from .boxes import fitting, paired
 from .paths import broadcast
 
-CHUNK = 8192  # pairs at a time: their planes stay in the cache
-
 
 def is_oriented_box(boxes: Tensor) -> Tensor:
     """Which rows are oriented boxes: finite, no negative side. `(..., 5)` -> `(...)`, bool.
@@ -58,13 +56,7 @@ def oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
     pred, target, dtype = paired(pred, target, 5)
     shape = broadcast(pred.shape, target.shape)[:-1]
     rows = [box.expand(*shape, 5).reshape(-1, 5) for box in (pred, target)]
-    if cpu.usable(*rows):
-        overlap = cpu_oriented.oriented_iou(*rows)
-    elif pred.is_cpu and not torch.compiler.is_compiling():
-        chunks = zip(*(torch.split(r, CHUNK) for r in rows), strict=True)
-        overlap = torch.cat([_oriented_iou(p, t) for p, t in chunks])
-    else:
-        overlap = _oriented_iou(*rows)
+    overlap = cpu_oriented.oriented_iou(*rows) if cpu.usable(*rows) else _oriented_iou(*rows)
     return overlap.view(shape).to(dtype)
 
 

@@ -288,8 +288,7 @@ def demo(
     console.print(_before_after(run))
     cost = reward_cost(out)
     if cost:
-        share = sum(cost[part] for part in ("rewards", "gather", "weight")) / cost["step"]
-        console.print(f"Rewards, gather and weights: {share:.1%} of a GRPO step of {cost['step']:.0f} ms.")
+        console.print(f"Rewards, gather and weights: {cost['share']:.1%} of a GRPO step of {cost['step']:.0f} ms.")
     console.print(f"Report: {write_report(out)}")
 
 

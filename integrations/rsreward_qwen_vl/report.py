@@ -122,14 +122,18 @@ def _sheet(cards: list[dict[str, Any]], columns: int = 4, margin: int = 6, line:
 
 
 def reward_cost(out: Path) -> dict[str, float]:
-    """Milliseconds of a GRPO step, and of the parts of it that are rewards, gathering of IoUs and weights.
+    """Milliseconds of a GRPO step and of its rewards, gathering of IoUs and weights, and the `share` that these have.
 
     Empty for GRPO without the weight, which does not log them.
     """
     history = json.loads((out / "grpo" / "history.json").read_text())
-    names = {"step": "step_time"} | {part: f"rsreward/{part}_time" for part in ("rewards", "gather", "weight")}
+    parts = {part: f"rsreward/{part}_time" for part in ("rewards", "gather", "weight")}
+    names = parts | {"step": "step_time"}
     entries = [entry for entry in history if all(name in entry for name in names.values())]
-    return {part: 1e3 * mean(float(e[name]) for e in entries) for part, name in names.items()} if entries else {}
+    if not entries:
+        return {}
+    cost = {part: 1e3 * mean(float(entry[name]) for entry in entries) for part, name in names.items()}
+    return cost | {"share": sum(cost[part] for part in parts) / cost["step"]}
 
 
 def _curves(out: Path) -> str:

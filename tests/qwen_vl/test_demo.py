@@ -46,8 +46,9 @@ def test_grpo_logs_the_weight_and_the_rewards(finished):
 
 def test_the_cost_of_rewards_is_a_part_of_the_step(finished):
     cost = reward_cost(finished[0])
-    assert set(cost) == {"step", "rewards", "gather", "weight"}
+    assert set(cost) == {"step", "rewards", "gather", "weight", "share"}
     assert 0 < cost["rewards"] + cost["gather"] + cost["weight"] < cost["step"]
+    assert cost["share"] * cost["step"] == pytest.approx(cost["rewards"] + cost["gather"] + cost["weight"])
 
 
 def test_the_control_trains_without_the_weight(finished, tmp_path):
