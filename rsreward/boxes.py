@@ -18,17 +18,16 @@ def fitting(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor
     Raises:
         ValueError: if a last dimension is not `last`, or the leading ones do not broadcast.
     """
-    if pred.shape[-1:] != (last,) or target.shape[-1:] != (last,):
+    p, t = pred.shape, target.shape
+    if p[-1:] != (last,) or t[-1:] != (last,):
         raise ValueError(
-            f"pred and target need {last} numbers a box in their last dimension, "
-            f"got shapes {tuple(pred.shape)} and {tuple(target.shape)}."
+            f"pred and target need {last} numbers a box in their last dimension, got shapes {tuple(p)} and {tuple(t)}."
         )
     try:
-        broadcast(pred.shape, target.shape)
+        broadcast(p, t)
     except ValueError:
         raise ValueError(
-            f"pred and target are compared row by row, but their shapes {tuple(pred.shape)} and "
-            f"{tuple(target.shape)} do not broadcast."
+            f"pred and target are compared row by row, but their shapes {tuple(p)} and {tuple(t)} do not broadcast."
         ) from None
     return pred, target
 
@@ -44,7 +43,10 @@ def paired(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor,
         ValueError: as `fitting`.
     """
     pred, target = fitting(pred, target, last)
-    dtype = torch.promote_types(pred.dtype, target.dtype)
+    dtype = pred.dtype
+    if dtype == target.dtype and dtype in (torch.float32, torch.float64):
+        return pred, target, dtype
+    dtype = torch.promote_types(dtype, target.dtype)
     if not dtype.is_floating_point:
         dtype = torch.get_default_dtype()
     compute = torch.promote_types(dtype, torch.float32)

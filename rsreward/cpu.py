@@ -7,8 +7,7 @@ smaller overlap 0. Tensors that need a derivative take the plain formulas, as do
 records what is done (`torch.compile`, `make_fx`, `torch.jit.trace`).
 """
 
-from collections.abc import Callable, Iterator
-from math import prod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,31 +19,37 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 from .paths import broadcast, only_values
 
 Array = NDArray[Any]
-CHUNK = 32_768  # pairs at a time
-SMALL, LARGE = 1e-9, 1e9  # between them are the sides of ordinary boxes, whose areas can be computed as they are
+CHUNK = 12_000  # pairs at a time
+SPREAD = 32_000  # the same where few boxes make many pairs
+SMALL, LARGE = 1e-9, 1e18  # least side and largest area of ordinary boxes, whose areas float32 can hold
+ZERO = np.zeros((), np.float32)  # an array: a number would be converted in each call
 
 
 def usable(*boxes: Tensor) -> bool:
     """Whether all are ordinary tensors in this machine's memory, of which values alone are asked for."""
     if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None or not only_values(*boxes):
         return False
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return False
-    return all(type(b) is Tensor and b.is_cpu and b.layout is torch.strided and not b.is_neg() for b in boxes)
+    for each in boxes:
+        if type(each) is not Tensor or not each.is_cpu or each.layout is not torch.strided or each.is_neg():
+            return False
+    return not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
 
 
 class _Pair(NamedTuple):
-    """Boxes as planes `(4, ...)` and their sizes as `(2, ...)`, which broadcast.
+    """Corners and sizes of the boxes as planes `(2, ...)`, which broadcast, and the sum of their areas.
 
     Attributes:
         ordinary: no side is missing, negative, nothing, or so small or large that its area is no number.
     """
 
     ordinary: bool
-    p: Array
-    t: Array
+    p_low: Array
+    p_high: Array
     p_size: Array
+    t_low: Array
+    t_high: Array
     t_size: Array
+    areas: Array
 
 
 def iou(pred: Tensor, target: Tensor) -> Tensor:
@@ -84,14 +89,11 @@ def _iou(pair: _Pair) -> Array:
 
 
 def _iou_of(overlap: Array, pair: _Pair) -> Array:
-    p_size, t_size = pair.p_size, pair.t_size
     if pair.ordinary:
         shared: Array = overlap[0] * overlap[1]
-        union = p_size[0] * p_size[1] + t_size[0] * t_size[1]
-        union -= shared
-        shared /= union
+        shared /= pair.areas - shared
         return shared
-    p_ratio, t_ratio = p_size / overlap, t_size / overlap
+    p_ratio, t_ratio = pair.p_size / overlap, pair.t_size / overlap
     inverse: Array = p_ratio[0] * p_ratio[1]
     inverse += t_ratio[0] * t_ratio[1]
     inverse -= 1
@@ -100,11 +102,11 @@ def _iou_of(overlap: Array, pair: _Pair) -> Array:
 
 
 def _proximity(pair: _Pair, alpha: float) -> Array:
-    offset = _offset(pair)
-    offset /= pair.t_size
+    offset = _doubled_offset(pair, pair.t_size)
     offset *= offset
-    kernel: Array = offset[0] + offset[1]
-    kernel *= -2 / alpha**2
+    kernel: Array = offset[0]
+    kernel += offset[1]
+    kernel *= -0.5 / alpha**2
     np.exp(kernel, out=kernel)
     return kernel if pair.ordinary else _of_boxes(kernel, pair)
 
@@ -120,37 +122,43 @@ def _giou(pair: _Pair) -> Array:
 
 
 def _diou(pair: _Pair) -> Array:
-    hull, offset, diou = _hull(pair), _offset(pair), _iou(pair)
+    hull, diou = _hull(pair), _iou(pair)
     longest = _positive(np.maximum(hull[0], hull[1]))
-    offset /= longest
+    offset = _doubled_offset(pair, longest)
     if not pair.ordinary:
-        np.clip(offset, -1, 1, out=offset)
+        np.clip(offset, -2, 2, out=offset)
     hull /= longest
     offset *= offset
     hull *= hull
-    diou -= (offset[0] + offset[1]) / _positive(hull[0] + hull[1])
+    diou -= (offset[0] + offset[1]) / _positive(4 * (hull[0] + hull[1]))
     return diou if pair.ordinary else _of_boxes(diou, pair)
 
 
 def _overlap(pair: _Pair) -> Array:
     """Width and height of the intersection, 0 where the boxes do not meet."""
-    overlap: Array = np.minimum(pair.p[2:], pair.t[2:])
-    overlap -= np.maximum(pair.p[:2], pair.t[:2])
-    return np.maximum(overlap, np.zeros_like(overlap), out=overlap)
+    overlap: Array = np.minimum(pair.p_high, pair.t_high)
+    overlap -= np.maximum(pair.p_low, pair.t_low)
+    return np.maximum(overlap, ZERO, out=overlap)
 
 
-def _offset(pair: _Pair) -> Array:
-    """From the true centre to the predicted one."""
-    offset = pair.p_size - pair.t_size
-    offset *= 0.5
-    offset += pair.p[:2] - pair.t[:2]
+def _doubled_offset(pair: _Pair, unit: Array) -> Array:
+    """Twice the way from the true centre to the predicted one, in these units."""
+    offset: Array = pair.p_low - pair.t_low
+    other = pair.p_high - pair.t_high
+    if not pair.ordinary:
+        offset *= 0.5
+        other *= 0.5
+    offset += other
+    offset /= unit
+    if not pair.ordinary:
+        offset *= 2
     return offset
 
 
 def _hull(pair: _Pair) -> Array:
     """Width and height of the smallest box around both."""
-    hull: Array = np.maximum(pair.p[2:], pair.t[2:])
-    hull -= np.minimum(pair.p[:2], pair.t[:2])
+    hull: Array = np.maximum(pair.p_high, pair.t_high)
+    hull -= np.minimum(pair.p_low, pair.t_low)
     if not pair.ordinary:
         np.minimum(hull, np.finfo(hull.dtype).max, out=hull)
     return hull
@@ -169,41 +177,63 @@ def _of_boxes(values: Array, pair: _Pair) -> Array:
 
 
 def _in_chunks(pred: Tensor, target: Tensor, formula: Callable[[_Pair], Array]) -> Tensor:
-    """`formula`, chunk by chunk, over rows that broadcast."""
-    shape = broadcast(pred.shape, target.shape)[:-1]
-    p, t = pred.detach().numpy(), target.detach().numpy()
-    out = np.empty(shape, p.dtype)
-    if p.shape == t.shape:
-        p, t = p.reshape(-1, 4), t.reshape(-1, 4)
-    else:
-        p, t = (np.broadcast_to(rows, (*shape, 4)) for rows in (p, t))
+    """`formula`, chunk by chunk, over rows that broadcast. The longest dimension of a chunk becomes its innermost."""
+    p, t = _array(pred), _array(target)
+    same = p.shape == t.shape
     with np.errstate(all="ignore"):
-        for rows_p, rows_t, part in _chunks(p, t, out.reshape(p.shape[:-1])):
-            planes = _planes(rows_p), _planes(rows_t)
-            sizes = [box[2:] - box[:2] for box in planes]
-            part[...] = formula(_Pair(True, *planes, *sizes))
-            if not all(size.min() > SMALL and size.max() < LARGE for size in sizes):
-                odd = ~((np.minimum(*sizes) > SMALL) & (np.maximum(*sizes) < LARGE)).all(0)
-                few = [np.broadcast_to(x, (len(x), *part.shape))[:, odd] for x in (*planes, *sizes)]
-                part[odd] = formula(_Pair(False, *few))
+        if p.ndim == t.ndim > 1 and 0 < (p.size if same else p.size * t.size // 4) <= 4 * CHUNK:
+            return torch.from_numpy(_values(_planes(p), _planes(t), formula))
+        shape = broadcast(pred.shape, target.shape)
+        out: Array = np.empty(shape[:-1], p.dtype)
+        if same:
+            chunks = _chunks(p.reshape(-1, 4), t.reshape(-1, 4), out.reshape(-1), CHUNK)
+        else:
+            p, t = (rows.reshape(*(1,) * (len(shape) - rows.ndim), *rows.shape) for rows in (p, t))
+            chunks = _chunks(p, t, out, SPREAD)
+        for rows_p, rows_t, part in chunks if out.size else ():
+            axes = sorted(range(part.ndim), key=part.shape.__getitem__)
+            part.transpose(axes)[...] = _values(_planes(rows_p, axes), _planes(rows_t, axes), formula)
     return torch.from_numpy(out)
 
 
-def _chunks(p: Array, t: Array, out: Array) -> Iterator[tuple[Array, Array, Array]]:
-    if not out.size:
+def _planes(rows: Array, axes: Sequence[int] | None = None) -> Array:
+    """Rows `(..., 4)` as `(4, ...)`, those before in this order."""
+    return np.ascontiguousarray(rows.transpose(-1, *(range(rows.ndim - 1) if axes is None else axes)))
+
+
+def _array(boxes: Tensor) -> Array:
+    array: Array = (boxes.detach() if boxes.requires_grad else boxes).numpy()
+    return array
+
+
+def _pair(p: Array, t: Array, ordinary: bool = True) -> _Pair:
+    p_low, p_high, t_low, t_high = p[:2], p[2:], t[:2], t[2:]
+    p_size, t_size = p_high - p_low, t_high - t_low
+    areas = p_size[0] * p_size[1] + t_size[0] * t_size[1]
+    return _Pair(ordinary, p_low, p_high, p_size, t_low, t_high, t_size, areas)
+
+
+def _values(p: Array, t: Array, formula: Callable[[_Pair], Array]) -> Array:
+    pair = _pair(p, t)
+    values, least, largest = formula(pair), np.minimum.reduce, np.maximum.reduce
+    if least(pair.p_size, None) > SMALL and least(pair.t_size, None) > SMALL and largest(pair.areas, None) < LARGE:
+        return values
+    odd = ~((np.minimum(pair.p_size, pair.t_size) > SMALL).all(0) & (pair.areas < LARGE))
+    p_few, t_few = (np.broadcast_to(box, (4, *odd.shape))[:, odd] for box in (p, t))
+    values[odd] = formula(_pair(p_few, t_few, ordinary=False))
+    return values
+
+
+def _chunks(p: Array, t: Array, out: Array, most: int) -> Iterator[tuple[Array, Array, Array]]:
+    """Parts of at most so many pairs. `p` and `t` have the dimensions of `out`, or 1 instead, and that of the box."""
+    if out.size <= most:
+        yield p, t, out
         return
-    if out.ndim > 1 and prod(out.shape[1:]) > CHUNK:
-        for i in range(len(out)):
-            yield from _chunks(p[i], t[i], out[i])
+    step = most * len(out) // out.size
+    if not step:
+        for i, part in enumerate(out):
+            yield from _chunks(p[i % len(p)], t[i % len(t)], part, most)
         return
-    step = max(1, CHUNK // prod(out.shape[1:]))
     for start in range(0, len(out), step):
-        part = slice(start, start + step)
-        yield p[part], t[part], out[part]
-
-
-def _planes(rows: Array) -> Array:
-    """Rows `(..., 4)` as `(4, ...)`; what is the same all along a dimension once, where that dimension is long."""
-    if rows.ndim > 2 and rows.shape[-2] >= 16:
-        rows = rows[tuple(slice(None if stride else 1) for stride in rows.strides)]
-    return np.ascontiguousarray(rows.transpose(-1, *range(rows.ndim - 1)))
+        some = slice(start, start + step)
+        yield p[some] if len(p) > 1 else p, t[some] if len(t) > 1 else t, out[some]

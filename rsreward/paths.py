@@ -12,9 +12,11 @@ _is_wrapped: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped
 
 def only_values(*tensors: Tensor) -> bool:
     """Whether neither a derivative, backward or forward, nor `torch.vmap` is asked for."""
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        return False
-    return forward_ad._current_level < 0 and (torch.compiler.is_compiling() or not any(map(_is_wrapped, tensors)))
+    backward, compiling = torch.is_grad_enabled(), torch.compiler.is_compiling()
+    for each in tensors:
+        if (backward and each.requires_grad) or (not compiling and _is_wrapped(each)):
+            return False
+    return forward_ad._current_level < 0
 
 
 def broadcast(a: torch.Size, b: torch.Size) -> tuple[int, ...]:
@@ -23,6 +25,8 @@ def broadcast(a: torch.Size, b: torch.Size) -> tuple[int, ...]:
     Raises:
         ValueError: if they do not broadcast.
     """
+    if a == b:
+        return a
     sizes = []
     for x, y in zip_longest(reversed(a), reversed(b), fillvalue=1):
         if x != y and x != 1 and y != 1:

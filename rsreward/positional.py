@@ -47,12 +47,13 @@ def positional_reward(
     if not 0 <= beta < inf:
         raise ValueError(f"beta must be finite and not negative, got {beta}.")
     _check(alpha, proximity)
-    if kernels.usable(pred, target) and (proximity != "region" or _numbers(target) == 4):
-        return kernels.positional_reward(*fitting(pred, target, _numbers(target)), alpha, beta, proximity)
-    pred, target, dtype = paired(pred, target, _numbers(target))
-    if _numbers(target) == 4 and proximity == "center" and cpu.usable(pred, target):
+    numbers = _numbers(target)
+    if kernels.usable(pred, target) and (proximity != "region" or numbers == 4):
+        return kernels.positional_reward(*fitting(pred, target, numbers), alpha, beta, proximity)
+    pred, target, dtype = paired(pred, target, numbers)
+    if numbers == 4 and proximity == "center" and cpu.usable(pred, target):
         return cpu.positional_reward(pred, target, alpha, beta).to(dtype)
-    overlap = iou(pred, target) if _numbers(target) == 4 else oriented_iou(pred, target)
+    overlap = iou(pred, target) if numbers == 4 else oriented_iou(pred, target)
     return (overlap + beta * gaussian_proximity(pred, target, alpha=alpha, over=proximity)).to(dtype)
 
 

@@ -21,10 +21,11 @@ def usable(*tensors: Tensor) -> bool:
 
     A backward pass would have to compute the plain formula again, so with a gradient that is taken at once.
     """
+    device = tensors[0].device
     return (
-        all(t.device.type == _DEVICE and t.dtype in _DTYPES for t in tensors)
+        device.type == _DEVICE
         and _TRITON
-        and all(t.device == tensors[0].device for t in tensors)
+        and all(t.device == device and t.dtype in _DTYPES for t in tensors)
         and only_values(*tensors)
     )
 
