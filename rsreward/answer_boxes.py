@@ -1,7 +1,9 @@
 """The boxes of many answers as tensors in pixels."""
 
 from collections.abc import Sequence
+from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -96,11 +98,9 @@ def _in_pixels(
 ) -> Tensor:
     """Boxes as written, of 4, 5 or 8 numbers and empty ones, as `(N, 4)` or `(N, 5)` in pixels."""
     space = space_named(space)
-    padded = [(*row, *(torch.nan,) * (8 - len(row))) for row in rows]
-    table = torch.tensor(padded, dtype=torch.float64).view(-1, 8)
-    first, second = (to_pixels(half, space, width, height) for half in torch.split(table, 4, 1))
     if kind == "horizontal":
-        return first.float()
+        return to_pixels(_table(rows, 4), space, width, height).float()
+    first, second = (to_pixels(half, space, width, height) for half in torch.split(_table(rows, 8), 4, 1))
     is_five, is_quad = (torch.tensor([len(row) == n for row in rows], dtype=torch.bool)[:, None] for n in (5, 8))
     degrees = [(row[4] if space.five != "corners-ccw" else -row[4]) if len(row) == 5 else 0.0 for row in rows]
     angle = torch.tensor(degrees, dtype=torch.float64).deg2rad()[:, None]
@@ -111,6 +111,13 @@ def _in_pixels(
     boxes = torch.where(is_quad, from_corners(torch.cat([first, second], 1).view(-1, 4, 2)), boxes)
     missing = torch.tensor([not row for row in rows], dtype=torch.bool)
     return torch.where(missing[:, None], torch.nan, boxes).float()
+
+
+def _table(rows: Sequence[tuple[float, ...]], numbers: int) -> Tensor:
+    """`(N, numbers)`, float64, of rows that may be shorter: NaN where they end."""
+    missing = (torch.nan,) * numbers
+    whole = [row if len(row) == numbers else row + missing[len(row) :] for row in rows]
+    return torch.from_numpy(np.fromiter(chain.from_iterable(whole), np.float64)).view(-1, numbers)
 
 
 def _repeated(side: Sizes, counts: Sequence[int]) -> Sizes:

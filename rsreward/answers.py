@@ -6,8 +6,7 @@ opens all the same. Shapes are read by their brackets and numbers, not as JSON, 
 """
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["horizontal", "oriented", "quad", "point", "none"]
 BoxKind = Literal["horizontal", "oriented"]
@@ -20,8 +19,7 @@ READ_AS: dict[str, tuple[Kind, ...]] = {
 MAX_ANSWER = 16_384  # characters: more than two hundred boxes with labels
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What was read.
 
     Attributes:
@@ -144,9 +142,6 @@ def answer_region(text: str) -> tuple[str, list[str]]:
     if thinks:
         problems.append("after-think-unclosed")
         region = region.partition("<think>")[0]
-    if len(region) > MAX_ANSWER:
-        problems.append("too-long")
-        region = region[:MAX_ANSWER]
     return region, problems
 
 
@@ -165,7 +160,14 @@ def parse_answer(text: str) -> Answer:
     >>> parse_answer("There is none.").kind
     'none'
     """
-    region, problems = answer_region(text)
+    return read_region(*answer_region(text))
+
+
+def read_region(region: str, problems: list[str]) -> Answer:
+    """What stands in the part of a completion that is its answer, with these problems of its frame."""
+    if len(region) > MAX_ANSWER:
+        problems.append("too-long")
+        region = region[:MAX_ANSWER]
     return _plain_answer(region, problems) or _any_answer(region, problems)
 
 

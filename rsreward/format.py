@@ -1,13 +1,18 @@
 """The format reward: strict, over the whole completion, in linear time."""
 
+import re
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from .answer_boxes import check_kind
-from .answers import READ_AS, BoxKind, parse_answer
+from .answers import READ_AS, Answer, BoxKind, parse_answer, read_region
 
+_CONTENT = r"[^<]*+(?:<(?!/?+(?:think|answer)>)[^<]*+)*+"  # none of the four tags
+_FORM = re.compile(
+    rf"<think>(?!\s*+</think>){_CONTENT}</think>\s*+<answer>(?!\s*+</answer>)(?P<answer>{_CONTENT})</answer>"
+)
 _BOX_PROBLEMS = {"too-long", "truncated", "duplicate", "not-finite"}
 _CORNER_PROBLEMS = {"inverted", "degenerate"}  # of x1, y1, x2, y2, which the numbers of an oriented box need not be
 
@@ -48,13 +53,17 @@ def format_reward(
     """
     if kind is not None:
         check_kind(kind)
-    met = [
-        _conditions("<think>" * think_in_prompt + text.strip(), require_box, kind or "oriented") for text in completions
-    ]
-    return torch.tensor([sum(each) / len(each) if graded else float(all(each)) for each in met])
+    score = _share_met if graded else _strict
+    opened = "<think>" * think_in_prompt
+    return torch.tensor([score(opened + text.strip(), require_box, kind or "oriented") for text in completions])
 
 
-def _conditions(text: str, require_box: bool, kind: BoxKind) -> list[bool]:
+def _strict(text: str, require_box: bool, kind: BoxKind) -> float:
+    form = _FORM.fullmatch(text)
+    return float(form is not None and (not require_box or _is_one_box(read_region(form["answer"], []), kind)))
+
+
+def _share_met(text: str, require_box: bool, kind: BoxKind) -> float:
     thought, answer = _element(text, "think"), _element(text, "answer")
     met = [
         bool(thought.strip()),
@@ -63,7 +72,9 @@ def _conditions(text: str, require_box: bool, kind: BoxKind) -> list[bool]:
         text.endswith("</answer>"),
         "</think>" in text and text.rpartition("</think>")[2].lstrip().startswith("<answer>"),
     ]
-    return [*met, _one_box(text, kind)] if require_box else met
+    if require_box:
+        met.append(_is_one_box(parse_answer(text), kind))
+    return sum(met) / len(met)
 
 
 def _element(text: str, tag: str) -> str:
@@ -73,7 +84,6 @@ def _element(text: str, tag: str) -> str:
     return text.partition(f"<{tag}>")[2].rpartition(f"</{tag}>")[0]
 
 
-def _one_box(text: str, kind: BoxKind) -> bool:
-    read = parse_answer(text)
+def _is_one_box(read: Answer, kind: BoxKind) -> bool:
     problems = _BOX_PROBLEMS | _CORNER_PROBLEMS if read.kind == "horizontal" else _BOX_PROBLEMS
     return len(read.boxes) == 1 and read.kind in READ_AS[kind] and not problems.intersection(read.problems)

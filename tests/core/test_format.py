@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsreward import format_reward
+from rsreward.answers import MAX_ANSWER
 
 GOOD = "<think>Left of it.</think><answer>[1, 2, 3, 4]</answer>"
 
@@ -30,6 +31,7 @@ def test_the_whole_form_scores_1(text):
         GOOD.replace("[1, 2, 3, 4]", "[[1, 2, 3, 4], [5, 6, 7, 8]]"),
         GOOD.replace("[1, 2, 3, 4]", "[1, 2, 3, 4], [5, 6"),
         GOOD.replace("[1, 2, 3, 4]", "(1, 2)"),
+        GOOD.replace("[1, 2, 3, 4]", "[1, 2, 3, 4]" + "." * MAX_ANSWER),
         GOOD.replace("Left of it.", "a <think> b"),
         "<answer>[1, 2, 3, 4]</answer><think>Left of it.</think>",
         "",
