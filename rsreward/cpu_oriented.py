@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .cpu import Array
 
-CHUNK = 16_384  # pairs at a time
+CHUNK = 4_096  # pairs at a time; twice as many, and glibc gives their memory back after every step
 
 
 def oriented_iou(pred: Tensor, target: Tensor) -> Tensor:

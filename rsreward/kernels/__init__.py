@@ -4,6 +4,8 @@ Taken where `usable` says so; the plain formula is the reference and serves ever
 the first CUDA tensor, not before.
 """
 
+import warnings
+from functools import cache
 from importlib.util import find_spec
 
 import torch
@@ -17,7 +19,7 @@ _TRITON = find_spec("triton") is not None
 
 
 def usable(*tensors: Tensor) -> bool:
-    """Whether the kernels take these: all on one GPU, float32 or half, no derivative or `vmap` asked for, Triton there.
+    """Whether the kernels take these: all on one GPU, float32 or half, no derivative or `vmap` asked for, and Triton runs.
 
     A backward pass would have to compute the plain formula again, so with a gradient that is taken at once.
     """
@@ -27,7 +29,25 @@ def usable(*tensors: Tensor) -> bool:
         and _TRITON
         and all(t.device == device and t.dtype in _DTYPES for t in tensors)
         and only_values(*tensors)
+        and (torch.compiler.is_compiling() or _launches(device))
     )
+
+
+@cache
+def _launches(device: torch.device) -> bool:
+    """Whether a kernel runs there: Triton needs a C compiler, Python's headers and a GPU that it knows."""
+    from .paired import paired
+
+    box = torch.zeros(1, 4, device=device)
+    try:
+        paired(box, box, True, "none", 1.0, 0.0)
+    except Exception as error:
+        warnings.warn(
+            f"Triton cannot run kernels on {device}, so the plain formulas are taken there, which are slower: {error}",
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def iou(pred: Tensor, target: Tensor) -> Tensor:

@@ -182,6 +182,22 @@ def test_the_kernels_are_taken_for_float32_and_halves_without_a_gradient():
     assert not kernels.usable(box, box.to("meta"))
 
 
+def test_where_triton_does_not_run_the_plain_formulas_are_taken_and_a_warning_says_why(monkeypatch):
+    def broken(*arguments):
+        raise RuntimeError("Failed to find C compiler")
+
+    monkeypatch.setattr("rsreward.kernels.paired.paired", broken)
+    kernels._launches.cache_clear()
+    pred, target = near_pairs(20)
+    try:
+        with pytest.warns(UserWarning, match="kernels on cpu.*slower: Failed to find C compiler"):
+            reward = positional_reward(pred, target)
+        close(reward, positional_reward(pred.double(), target.double()))
+        assert not kernels.usable(pred, target)  # said once
+    finally:
+        kernels._launches.cache_clear()
+
+
 def test_derivatives_are_those_of_the_plain_path():
     pred, target = near_pairs(50)
     ways = {
