@@ -58,10 +58,14 @@ _BIN = r"<\d{1,4}+>"
 # brackets are passed over: they hold no box. A "cut" is a box that the text ends in.
 _SHAPES = {
     r"(?<=[\[(（【])(?=\s*+[-+.\d])": {
-        "list": rf"{_FOUR_TO_NINE}(?:,\s*+)?+[\])）】]",
-        "corners": rf"{_PAIR}[\])](?:\s*+,\s*+[\[(]{_PAIR}[\])]){{3,}}+",
         "pair": rf"(?<=\(){_PAIR}\)\s*+,?+\s*+\({_PAIR}\)(?!\s*+,\s*+\(\s*+[-+.\d])",
+        "list": rf"{_FOUR_TO_NINE}(?:,\s*+)?+[\])）】]",
+    },
+    rf"(?<=[\[(（【])(?={_PAIR}[\])）】])": {
+        "corners": rf"{_PAIR}[\])](?:\s*+,\s*+[\[(]{_PAIR}[\])]){{3,}}+",
         "point": rf"{_PAIR}[\])）】]",
+    },
+    r"(?<=[\[(（【])": {
         "cut": rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{0,8}}+(?:{_COMMA})?+\Z",
     },
     "(?<=:)": {
@@ -192,10 +196,14 @@ def _any_answer(region: str, problems: list[str]) -> Answer:
             problems.append("truncated")
             continue
         written = match.group()
-        pieces = written[1:-1].split(",") if shape == "list" else _NUMBERS.findall(written)
+        inner = written[1:-1]
+        if shape == "bins":
+            inner = inner.replace(">|<", ",").replace("><", ",")
+        elif shape == "pair":
+            inner = inner.replace("),(", ",")
         try:
-            numbers = tuple(map(float, pieces))
-        except ValueError:  # a list with other separators than commas
+            numbers = tuple(map(float, inner.split(",")))
+        except ValueError:  # rarer separators
             numbers = tuple(map(float, _NUMBERS.findall(written)))
         kind = _KINDS.get(len(numbers))
         flaw = _flaw(numbers)

@@ -19,7 +19,7 @@ _TRITON = find_spec("triton") is not None
 
 
 def usable(*tensors: Tensor) -> bool:
-    """Whether the kernels take these: all on one GPU, float32 or half, no derivative or `vmap` asked for, and Triton runs.
+    """Whether the kernels take these: on one GPU where Triton runs, float32 or half, no derivative or `vmap` asked for.
 
     A backward pass would have to compute the plain formula again, so with a gradient that is taken at once.
     """
