@@ -15,7 +15,8 @@ class Tally:
     Row i adds to bucket i mod `buckets`. The buckets' sums are the whole state: they add up over batches, and over
     processes by `torch.distributed.all_reduce(tally.sums)`. Intervals come from drawing buckets with replacement. Up to
     `buckets` rows this is the usual bootstrap over rows; above it each bucket stands for the rows it holds, whose sums
-    vary as the rows do, so memory and time do not grow with the rows. Rows are taken to be independent.
+    vary as the rows do, so memory and time do not grow with the rows. Rows are taken to be independent, unless clusters
+    are given: rows of one cluster, such as the rollouts of one prompt, share a bucket and are drawn together.
 
     Args:
         ratios: for each metric the column to divide and the column to divide by; the column "rows" counts rows.
@@ -41,11 +42,13 @@ class Tally:
         """How many rows have been added."""
         return int(self.sums[:, 0].sum().item())
 
-    def update(self, columns: Mapping[str, Tensor]) -> None:
+    def update(self, columns: Mapping[str, Tensor], clusters: Tensor | None = None) -> None:
         """Add rows.
 
         Args:
             columns: at least those that the ratios name, `(N,)` each.
+            clusters: `(N,)`, integers: the cluster of each row, numbered from 0 over all updates. Every row is one of
+                its own if not given.
 
         Raises:
             ValueError: if one is missing, or they are not of one length.
@@ -57,8 +60,14 @@ class Tally:
         if any(value.shape != (len(values[0]),) for value in values):
             raise ValueError(f"columns need one length, got {[tuple(value.shape) for value in values]}.")
         table = torch.stack([torch.ones_like(values[0]), *values], 1)
-        bucket = (self.rows + torch.arange(len(table), device=self.sums.device)) % len(self.sums)
-        self.sums.index_add_(0, bucket, table)
+        if clusters is None:
+            clusters = self.rows + torch.arange(len(table))
+        if clusters.shape != (len(table),) or clusters.dtype.is_floating_point:
+            raise ValueError(
+                f"clusters must be {len(table)} integers, one a row, "
+                f"got {clusters.dtype} of shape {tuple(clusters.shape)}."
+            )
+        self.sums.index_add_(0, clusters.to(self.sums.device) % len(self.sums), table)
 
     def compute(self) -> dict[str, float]:
         """The metrics over all rows."""

@@ -44,6 +44,9 @@ Kind = Annotated[str, typer.Option(help="'horizontal' or 'oriented'; targets may
 Convention = Annotated[str, typer.Option(help="Count as this benchmark: plain, dior_rsvg, vrsbench, opt_rsvg, refgeo.")]
 CompletionField = Annotated[str | None, typer.Option(help="The field of the completions, if not 'completion'.")]
 TargetField = Annotated[str | None, typer.Option(help="The field of the true boxes, if not 'target'.")]
+Cluster = Annotated[
+    str | None, typer.Option(help="A field that rollouts of one prompt share: intervals draw its values, not rows.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
 
@@ -63,6 +66,7 @@ def score(
     images: Annotated[Path | None, typer.Option(help="For the page: the folder that the field 'image' names.")] = None,
     completion_field: CompletionField = None,
     target_field: TargetField = None,
+    cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Rewards and metrics for a file of completions.
@@ -71,7 +75,7 @@ def score(
     """
     from .score import score_file
 
-    options: dict[str, Any] = {"completion": completion_field, "target": target_field, "out": out}
+    options: dict[str, Any] = {"completion": completion_field, "target": target_field, "cluster": cluster, "out": out}
     if html:
         from .score_report import ScoreReport
 
@@ -116,6 +120,7 @@ def compare(
     convention: Convention = "plain",
     completion_field: CompletionField = None,
     target_field: TargetField = None,
+    cluster: Cluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Two files of completions for the same rows: how much better B is, with paired 95 % intervals.
@@ -127,7 +132,7 @@ def compare(
     spaces = space or ["pixel"]
     if len(spaces) > 2:
         raise InputError(f"--space is given once for both files or twice, got {len(spaces)} of them.")
-    options: dict[str, Any] = {"completion": completion_field, "target": target_field}
+    options: dict[str, Any] = {"completion": completion_field, "target": target_field, "cluster": cluster}
     with _Bar(f"{a.name}, {b.name}") as bar:
         result = compare_files(
             a, b, spaces=(spaces[0], spaces[-1]), kind=kind, convention=convention, progress=bar, **options  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from rsreward.answers import BoxKind
 from .errors import InputError
 from .rows import Broken, Reader, Row, Source
 from .score import FIRST_BROKEN, Progress, chunks, reader_of
-from .scored import ratios_of, score_rows
+from .scored import clusters_of, ratios_of, score_rows
 
 
 def compare_files(
@@ -23,6 +23,7 @@ def compare_files(
     convention: str = "plain",
     completion: str | None = None,
     target: str | None = None,
+    cluster: str | None = None,
     progress: Progress = lambda done, size: None,
 ) -> dict[str, Any]:
     """Metrics of two files and of their difference, over the rows that can be scored in both.
@@ -30,7 +31,7 @@ def compare_files(
     Args:
         a, b: the same rows in the same order, with other completions.
         spaces: the coordinate spaces of their completions.
-        kind, convention, completion, target, progress: as in `score_file`.
+        kind, convention, completion, target, cluster, progress: as in `score_file`.
 
     Returns:
         `rows`, `broken_rows`, `broken`; `a` and `b` with the metrics of each; `differences`: for each metric b - a and
@@ -39,9 +40,10 @@ def compare_files(
     Raises:
         InputError: as `score_file`, and if the files do not hold the same rows.
     """
-    readers = [reader_of(space, kind, convention, (), completion, target) for space in spaces]
+    readers = [reader_of(space, kind, convention, (), completion, target, cluster) for space in spaces]
     sources = [Source(file) for file in (a, b)]
     tallies: list[Tally] = []
+    clusters: dict[str, int] = {}
     first_broken: list[str] = []
     broken = 0
     for chunk in chunks(_pairs(readers, sources)):
@@ -52,7 +54,7 @@ def compare_files(
         for i, rows in enumerate(zip(*pairs, strict=True)):
             if len(tallies) == i:
                 tallies.append(Tally(ratios_of(readers[i], rows[0].several), empty=float(rows[0].several)))
-            tallies[i].update(score_rows(list(rows), readers[i]).columns)
+            tallies[i].update(score_rows(list(rows), readers[i]).columns, clusters_of(list(rows), clusters))
         progress(sum(source.done for source in sources), sum(source.size for source in sources))
     if not tallies:
         raise InputError(first_broken[0] if broken else f"{a} holds no rows.")

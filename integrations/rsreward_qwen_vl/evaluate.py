@@ -186,27 +186,29 @@ def results(rows: Sequence[dict[str, Any]], asking: Asking, space: Space) -> dic
     pred = parse_boxes([row["completion"] for row in rows], space=space, **size)
     target = torch.tensor([row["target"] for row in rows])
     columns = {name: grounding_columns(pred, target, convention=name, **size) for name in CONVENTIONS}
-    tallies = {name: _tally(columns[name], name) for name in CONVENTIONS}
+    questions: dict[tuple[str, str], int] = {}
+    question = torch.tensor(
+        [questions.setdefault((row["dataset"], row["source_id"]), len(questions)) for row in rows], dtype=torch.long
+    )
+    tallies = {name: _tally(columns[name], question, name) for name in CONVENTIONS}
     groups = {"size": size_class(target)} | {name: [row[name] for row in rows] for name in ("category", "unique")}
     plain = {
         name: {
-            str(group): _tally({c: v[[group == each for each in of]] for c, v in columns["plain"].items()}, "plain")
+            str(group): _tally({c: v[members] for c, v in columns["plain"].items()}, question[members], "plain")
             for group in dict.fromkeys(of)
+            for members in [torch.tensor([group == each for each in of])]
         }
         for name, of in groups.items()
         if any(group is not None for group in of)
     }
-    hits: dict[tuple[str, str], int] = {}
-    for row, hit in zip(rows, columns["plain"]["hits@0.5"].tolist(), strict=True):
-        question = row["dataset"], row["source_id"]
-        hits[question] = hits.get(question, 0) + hit
+    hits = torch.zeros(len(questions), dtype=torch.long).index_add_(0, question, columns["plain"]["hits@0.5"].long())
     ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= asking.samples]
     return {
         "metrics": {name: {"rows": tally.rows} | tally.compute() for name, tally in tallies.items()},
         "intervals": {name: tally.intervals(seed=asking.seed) for name, tally in tallies.items()},
         "groups": {n: {g: {"rows": t.rows} | t.compute() for g, t in of.items()} for n, of in plain.items()},
         "group_intervals": {n: {g: t.intervals(seed=asking.seed) for g, t in of.items()} for n, of in plain.items()},
-        "pass@k at IoU 0.5": {str(k): pass_at_k(list(hits.values()), asking.samples, k) for k in ks},
+        "pass@k at IoU 0.5": {str(k): pass_at_k(hits.tolist(), asking.samples, k) for k in ks},
         "asked": {name: value for name, value in asdict(asking).items() if name != "key"},
         "space": asdict(space),
         "versions": {name: version(name) for name in ("rsreward", "torch", "transformers")},
@@ -214,9 +216,10 @@ def results(rows: Sequence[dict[str, Any]], asking: Asking, space: Space) -> dic
     }
 
 
-def _tally(columns: dict[str, Tensor], convention: str) -> Tally:
+def _tally(columns: dict[str, Tensor], question: Tensor, convention: str) -> Tally:
+    """Sums whose intervals draw questions, not answers."""
     tally = Tally(CONVENTIONS[convention].ratios)
-    tally.update(columns)
+    tally.update(columns, question)
     return tally
 
 

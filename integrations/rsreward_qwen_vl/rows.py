@@ -42,6 +42,7 @@ class Row:
     image: str | None
     query: str | None
     groups: tuple[Any, ...]
+    cluster: str | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Reader:
     Attributes:
         space, kind, convention: as in `score_file`.
         by: the fields to group by; `PLACES` are worked out later.
+        cluster: the field that tells which rows belong together in intervals.
         completion, target: the fields of these; the first of `COMPLETIONS` and `TARGETS` that is there if not given.
     """
 
@@ -69,6 +71,7 @@ class Reader:
     by: tuple[str, ...] = ()
     completion: str | None = None
     target: str | None = None
+    cluster: str | None = None
 
     def read(self, source: "Source") -> Iterator[Row | Broken]:
         """Every row of the source, in order. The first target tells whether all are single boxes or lists of boxes."""
@@ -85,7 +88,7 @@ class Reader:
     @property
     def fields(self) -> set[str]:
         """The fields that are read."""
-        chosen = {self.completion, self.target, *self.by} - {None}
+        chosen = {self.completion, self.target, self.cluster, *self.by} - {None}
         return {*COMPLETIONS, *TARGETS, *SIZES, *SHOWN, *chosen}  # type: ignore[arg-type]
 
     def row(self, record: Any, several: bool | None) -> dict[str, Any]:
@@ -122,6 +125,7 @@ class Reader:
             "image": image,
             "query": query,
             "groups": groups,
+            "cluster": str(record[_field(record, self.cluster, ())]) if self.cluster else None,
         }
 
     def _must_not_need_sizes(self) -> None:

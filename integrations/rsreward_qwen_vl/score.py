@@ -17,7 +17,7 @@ from rsreward.answers import BoxKind
 
 from .errors import InputError
 from .rows import PLACES, Broken, Reader, Row, Source, natural
-from .scored import Scored, members_of, ratios_of, score_rows
+from .scored import Scored, clusters_of, members_of, ratios_of, score_rows
 
 CHUNK = 1024
 MOST_GROUPS, GROUP_BUCKETS = 1000, 256
@@ -32,6 +32,7 @@ class Totals:
     Attributes:
         tally: over all rows.
         groups: by name, over the rows of each.
+        clusters: the number of each cluster of rows.
         problems: of each dialect, how many answers were in it and how often each problem was met.
         broken: how many rows could not be scored; `first_broken` says why the first ones could not.
         unsized: how many scored rows have no width and height, where these would have counted.
@@ -39,6 +40,7 @@ class Totals:
 
     tally: Tally | None = None
     groups: dict[str, Tally] = field(default_factory=dict)
+    clusters: dict[str, int] = field(default_factory=dict)
     problems: dict[str, Counter[str]] = field(default_factory=dict)
     broken: int = 0
     first_broken: list[str] = field(default_factory=list)
@@ -49,7 +51,8 @@ class Totals:
         ratios = ratios_of(reader, scored.rows[0].several)
         empty = float("set_reward" in ratios)  # nothing to find and nothing found is right
         self.tally = self.tally or Tally(ratios, empty=empty)
-        self.tally.update(scored.columns)
+        clusters = clusters_of(scored.rows, self.clusters)
+        self.tally.update(scored.columns, clusters)
         for name, members in members_of(scored.rows, reader.by).items():
             if name not in self.groups:
                 if len(self.groups) == MOST_GROUPS:
@@ -57,7 +60,8 @@ class Totals:
                         f"--by {' --by '.join(reader.by)} gives more than {MOST_GROUPS} groups: choose another."
                     )
                 self.groups[name] = Tally(ratios, empty=empty, buckets=GROUP_BUCKETS)
-            self.groups[name].update({column: values[members] for column, values in scored.columns.items()})
+            theirs = None if clusters is None else clusters[members]
+            self.groups[name].update({column: values[members] for column, values in scored.columns.items()}, theirs)
         for answer in scored.answers:
             self.problems.setdefault(answer.dialect, Counter()).update(("answers", *answer.problems))
         if reader.space.needs_size or CONVENTIONS[reader.convention].side:
@@ -97,6 +101,7 @@ def score_file(
     by: Sequence[str] = (),
     completion: str | None = None,
     target: str | None = None,
+    cluster: str | None = None,
     out: Path | None = None,
     watch: Callable[[Scored], None] = lambda scored: None,
     progress: Progress = lambda done, size: None,
@@ -112,6 +117,8 @@ def score_file(
         convention: how to count, see docs/score.md; other than "plain" only for one horizontal box a row.
         by: fields to group by, each on its own; "@size" and "@region" group by the true box.
         completion, target: the fields of these, where they are called otherwise.
+        cluster: a field that rows which are not independent share, such as the rollouts of one prompt: intervals draw
+            its values instead of rows.
         out: where to write one line a row with its box, its rewards and its IoU. They are written to `OUT.part` as they
             come; a run that is cut off leaves that. Rows that cannot be scored are there with their error.
         watch: called with every chunk.
@@ -127,7 +134,7 @@ def score_file(
     Raises:
         InputError: naming the option or the file that is wrong, or what is wrong with the first row if all are broken.
     """
-    reader = reader_of(space, kind, convention, by, completion, target)
+    reader = reader_of(space, kind, convention, by, completion, target, cluster)
     source, totals = Source(file), Totals()
     with _results(out, source) as write:
         for chunk in chunks(reader.read(source)):
@@ -157,6 +164,7 @@ def reader_of(
     by: Sequence[str] = (),
     completion: str | None = None,
     target: str | None = None,
+    cluster: str | None = None,
 ) -> Reader:
     """The reader with these options.
 
@@ -180,7 +188,7 @@ def reader_of(
     unknown = [name for name in by if name.startswith("@") and name not in PLACES]
     if unknown:
         raise InputError(f"--by {unknown[0]} is not known: use a field or one of {', '.join(PLACES)}.")
-    return Reader(space_named(space), kind, convention, tuple(by), completion, target)
+    return Reader(space_named(space), kind, convention, tuple(by), completion, target, cluster)
 
 
 def chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:

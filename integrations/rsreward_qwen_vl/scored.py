@@ -101,6 +101,12 @@ def _set_columns(rows: list[Row], preds: list[Tensor], targets: list[Tensor]) ->
     }
 
 
+def clusters_of(rows: list[Row], known: dict[str, int]) -> Tensor | None:
+    """The number of each row's cluster, in the order they are met; None where rows have none."""
+    clusters = [row.cluster for row in rows if row.cluster is not None]
+    return torch.tensor([known.setdefault(cluster, len(known)) for cluster in clusters]) if clusters else None
+
+
 def members_of(rows: list[Row], by: Sequence[str]) -> dict[str, list[int]]:
     """The rows of each group: its name is the value, or "field=value" where there are several fields."""
     groups: dict[str, list[int]] = {}

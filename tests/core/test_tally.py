@@ -65,6 +65,20 @@ def test_intervals_of_a_share_are_the_binomials_however_many_rows_a_bucket_holds
     assert got == pytest.approx([bound / count for bound in wanted], abs=0.08 * (wanted[1] - wanted[0]) / count)
 
 
+@pytest.mark.parametrize("count", [300, 5000])
+def test_rollouts_of_one_prompt_that_all_end_alike_tell_no_more_than_one_of_them(count):
+    once = rows(count)
+    alone, clustered, apart = tally_of(once), Tally(RATIOS), tally_of({n: v.repeat(8) for n, v in once.items()})
+    for numbers in torch.arange(count).split(1000):
+        cluster = numbers.repeat_interleave(8)
+        clustered.update({name: values[cluster] for name, values in once.items()}, cluster)
+    assert clustered.rows == 8 * count
+    for name, bounds in alone.intervals().items():
+        assert clustered.intervals()[name] == pytest.approx(bounds, abs=1e-9)
+        low, high = apart.intervals()[name]
+        assert high - low < 0.5 * (bounds[1] - bounds[0])
+
+
 def test_intervals_hold_the_truth_as_often_as_they_say():
     inside = 0
     for seed in range(300):
@@ -107,6 +121,9 @@ def test_wrong_columns_are_named():
         tally_of({"hits": torch.ones(3)})
     with pytest.raises(ValueError, match=r"\(2,\)"):
         tally_of(rows(3) | {"hits": torch.ones(2)})
+    for clusters in (torch.zeros(2, dtype=torch.long), torch.zeros(3)):
+        with pytest.raises(ValueError, match="clusters must be 3 integers"):
+            Tally(RATIOS).update(rows(3), clusters)
 
 
 TWO_RANKS = """

@@ -64,13 +64,18 @@ def test_a_server_that_knows_every_second_answer(world, tmp_path):
         return f"<answer>{box}</answer>" if number % 2 else "I see none."
 
     with teacher(half_right, faults=("500",)) as (url, _):
-        run(world, tmp_path, "--endpoint", url, "--space", "qwen3-vl", model="m")
+        served = ("--endpoint", url, "--space", "qwen3-vl")
+        run(world, tmp_path, *served, model="m")
+        run(world, tmp_path / "four", *served, "--samples", 4, "--temperature", 1, model="m")
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["metrics"].keys() == {"plain", "dior_rsvg", "vrsbench", "opt_rsvg", "refgeo"}
     assert results["metrics"]["plain"]["parse_rate"] == results["metrics"]["plain"]["acc@0.5"] == 0.5
     assert results["pass@k at IoU 0.5"] == {"1": 0.5}
     low, high = results["intervals"]["plain"]["acc@0.5"]
     assert 0 <= low < 0.5 < high <= 1
+    four = json.loads((tmp_path / "four/results.json").read_text())
+    assert four["metrics"]["plain"]["rows"] == 4 * COUNT
+    assert four["intervals"]["plain"]["acc@0.5"] == pytest.approx((low, high))  # of questions, not of answers
     assert results["group_intervals"]["size"].keys() == results["groups"]["size"].keys()
     assert sum(group["rows"] for group in results["groups"]["size"].values()) == COUNT
     assert (results["asked"]["template"], results["space"]["name"]) == (TEMPLATE, "qwen3-vl")

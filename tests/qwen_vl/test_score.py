@@ -274,6 +274,19 @@ def test_a_field_with_a_value_of_its_own_in_every_row_is_no_group(tmp_path):
         score_file(written(tmp_path, *rows), by=["log"])
 
 
+def test_intervals_draw_prompts_where_their_field_is_named(tmp_path):
+    bad = GOOD | {"completion": "none"}
+    prompts = [(GOOD if i % 2 else bad) | {"prompt": i} for i in range(60)]
+    once, rollouts = score_file(written(tmp_path, *prompts)), written(tmp_path, *prompts * 8)
+    clustered, apart = score_file(rollouts, cluster="prompt", by=["log"]), score_file(rollouts)
+    assert clustered["metrics"] == apart["metrics"]
+    assert clustered["intervals"]["acc@0.5"] == clustered["group_intervals"]["a"]["acc@0.5"]
+    assert clustered["intervals"]["acc@0.5"] == pytest.approx(once["intervals"]["acc@0.5"])
+    assert apart["intervals"]["acc@0.5"][0] > once["intervals"]["acc@0.5"][0]
+    with pytest.raises(InputError, match="no field 'question'"):
+        score_file(rollouts, cluster="question")
+
+
 def test_intervals_hold_the_metrics_and_failures_are_shown(tmp_path):
     rows = [GOOD, GOOD | {"completion": "none"}] * 20
     found = score_file(written(tmp_path, *rows))
@@ -300,6 +313,20 @@ def test_two_files_are_compared_pair_by_pair(tmp_path):
     table = compare(before, after)
     assert "+0.333" in table.stdout
     assert "b.jsonl, line 10 is not JSON" in table.stderr
+
+
+def test_differences_draw_prompts_where_their_field_is_named(tmp_path):
+    prompts = [GOOD | {"prompt": f"p{i}"} for i in range(30)]
+    files = {}
+    for times in (1, 8):
+        before = written(tmp_path, *[p | {"completion": "none"} for p in prompts[:9]] * times, *prompts[9:] * times)
+        before = before.rename(tmp_path / f"before{times}.jsonl")
+        after = written(tmp_path, *prompts[:9] * times, *prompts[9:] * times).rename(tmp_path / f"after{times}.jsonl")
+        files[times] = before, after
+    once, apart = (json.loads(compare(*files[times], "--json").stdout)["differences"] for times in (1, 8))
+    clustered = json.loads(compare(*files[8], "--cluster", "prompt", "--json").stdout)["differences"]
+    assert clustered["acc@0.5"] == pytest.approx(once["acc@0.5"])
+    assert apart["acc@0.5"][1] > once["acc@0.5"][1]
 
 
 @pytest.mark.parametrize(
