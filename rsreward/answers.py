@@ -6,6 +6,7 @@ opens all the same. Shapes are read by their brackets and numbers, not as JSON, 
 """
 
 import re
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 Kind = Literal["horizontal", "oriented", "quad", "point", "none"]
@@ -51,6 +52,7 @@ PROBLEMS = {
 _NUMBER = r"[-+]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?+\d++)?+"
 _COMMA = r"(?:\s*+[,，;]\s*+|\s++)"
 _PAIR = rf"\s*+{_NUMBER}{_COMMA}{_NUMBER}\s*+"
+_NEXT = rf"\s*+,\s*+[\[(]{_PAIR}[\])]"
 _FOUR_TO_NINE = rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{3,8}}+\s*+"
 _BIN = r"<\d{1,4}+>"
 
@@ -58,11 +60,11 @@ _BIN = r"<\d{1,4}+>"
 # brackets are passed over: they hold no box. A "cut" is a box that the text ends in.
 _SHAPES = {
     r"(?<=[\[(（【])(?=\s*+[-+.\d])": {
-        "pair": rf"(?<=\(){_PAIR}\)\s*+,?+\s*+\({_PAIR}\)(?!\s*+,\s*+\(\s*+[-+.\d])",
+        "pair": rf"(?<=\(){_PAIR}\)\s*+,?+\s*+\({_PAIR}\)(?!\s*+,\s*+\(\s*+[-+.\d]|(?:{_NEXT}){{2}})",
         "list": rf"{_FOUR_TO_NINE}(?:,\s*+)?+[\])）】]",
     },
     rf"(?<=[\[(（【])(?={_PAIR}[\])）】])": {
-        "corners": rf"{_PAIR}[\])](?:\s*+,\s*+[\[(]{_PAIR}[\])]){{3,}}+",
+        "corners": rf"{_PAIR}[\])](?:{_NEXT}){{3,}}+",
         "point": rf"{_PAIR}[\])）】]",
     },
     r"(?<=[\[(（【])": {
@@ -167,8 +169,12 @@ def parse_answer(text: str) -> Answer:
     return read_region(*answer_region(text))
 
 
-def read_region(region: str, problems: list[str]) -> Answer:
-    """What stands in the part of a completion that is its answer, with these problems of its frame."""
+def read_region(region: str, problems: Sequence[str] = ()) -> Answer:
+    """What stands in the part of a completion that is its answer, with these problems of its frame.
+
+    Of a part that is too long only the beginning is read.
+    """
+    problems = [*problems]
     if len(region) > MAX_ANSWER:
         problems.append("too-long")
         region = region[:MAX_ANSWER]

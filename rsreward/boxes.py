@@ -190,8 +190,8 @@ def diou(pred: Tensor, target: Tensor) -> Tensor:
 
 def centre_offset(pred: Tensor, target: Tensor) -> Tensor:
     """Centre of `pred` less centre of `target`, `(..., 2)`. Exact under a shift of both."""
-    sides = (pred[..., 2:] - pred[..., :2]) - (target[..., 2:] - target[..., :2])
-    return pred[..., :2] - target[..., :2] + sides / 2
+    apart = (pred - target) / 2
+    return apart[..., :2] + apart[..., 2:]
 
 
 def replace_missing(pred: Tensor, target: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ records what is done (`torch.compile`, `make_fx`, `torch.jit.trace`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +21,8 @@ from .paths import broadcast, only_values
 
 Array = NDArray[Any]
 CHUNK = 12_000  # pairs at a time
-SPREAD = 32_000  # the same where few boxes make many pairs
-SMALL, LARGE = 1e-9, 1e18  # least side and largest area of ordinary boxes, whose areas float32 can hold
+BROADCAST_CHUNK = 32_000  # the same where few boxes make many pairs
+SMALL, LARGE = 1e-9, 1e18  # ordinary boxes have longer sides and, both together, less area: float32 holds their squares
 ZERO = np.zeros((), np.float32)  # an array: a number would be converted in each call
 
 
@@ -36,7 +37,7 @@ def usable(*boxes: Tensor) -> bool:
 
 
 class _Pair(NamedTuple):
-    """Corners and sizes of the boxes as planes `(2, ...)`, which broadcast, and the sum of their areas.
+    """Corners and sizes of the boxes as planes `(2, ...)`, which broadcast, and the sum of their area_sum.
 
     Attributes:
         ordinary: no side is missing, negative, nothing, or so small or large that its area is no number.
@@ -49,7 +50,7 @@ class _Pair(NamedTuple):
     t_low: Array
     t_high: Array
     t_size: Array
-    areas: Array
+    area_sum: Array
 
 
 def iou(pred: Tensor, target: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ def _iou(pair: _Pair) -> Array:
 def _iou_of(overlap: Array, pair: _Pair) -> Array:
     if pair.ordinary:
         shared: Array = overlap[0] * overlap[1]
-        shared /= pair.areas - shared
+        shared /= pair.area_sum - shared
         return shared
     p_ratio, t_ratio = pair.p_size / overlap, pair.t_size / overlap
     inverse: Array = p_ratio[0] * p_ratio[1]
@@ -145,14 +146,11 @@ def _doubled_offset(pair: _Pair, unit: Array) -> Array:
     """Twice the way from the true centre to the predicted one, in these units."""
     offset: Array = pair.p_low - pair.t_low
     other = pair.p_high - pair.t_high
-    if not pair.ordinary:
-        offset *= 0.5
-        other *= 0.5
-    offset += other
-    offset /= unit
-    if not pair.ordinary:
-        offset *= 2
-    return offset
+    if pair.ordinary:
+        offset += other
+        offset /= unit
+        return offset
+    return (offset * 0.5 + other * 0.5) / unit * 2  # whole their sum might be more than the largest float
 
 
 def _hull(pair: _Pair) -> Array:
@@ -165,6 +163,7 @@ def _hull(pair: _Pair) -> Array:
 
 
 def _positive(divisor: Array) -> Array:
+    """The same array, 1 in it where it was 0."""
     divisor[divisor == 0] = 1
     return divisor
 
@@ -179,18 +178,17 @@ def _of_boxes(values: Array, pair: _Pair) -> Array:
 def _in_chunks(pred: Tensor, target: Tensor, formula: Callable[[_Pair], Array]) -> Tensor:
     """`formula`, chunk by chunk, over rows that broadcast. The longest dimension of a chunk becomes its innermost."""
     p, t = _array(pred), _array(target)
-    same = p.shape == t.shape
+    shape = broadcast(pred.shape, target.shape)
     with np.errstate(all="ignore"):
-        if p.ndim == t.ndim > 1 and 0 < (p.size if same else p.size * t.size // 4) <= 4 * CHUNK:
+        if p.ndim == t.ndim > 1 and 0 < prod(shape[:-1]) <= CHUNK:
             return torch.from_numpy(_values(_planes(p), _planes(t), formula))
-        shape = broadcast(pred.shape, target.shape)
         out: Array = np.empty(shape[:-1], p.dtype)
-        if same:
+        if p.shape == t.shape:
             chunks = _chunks(p.reshape(-1, 4), t.reshape(-1, 4), out.reshape(-1), CHUNK)
         else:
             p, t = (rows.reshape(*(1,) * (len(shape) - rows.ndim), *rows.shape) for rows in (p, t))
-            chunks = _chunks(p, t, out, SPREAD)
-        for rows_p, rows_t, part in chunks if out.size else ():
+            chunks = _chunks(p, t, out, BROADCAST_CHUNK)
+        for rows_p, rows_t, part in chunks:
             axes = sorted(range(part.ndim), key=part.shape.__getitem__)
             part.transpose(axes)[...] = _values(_planes(rows_p, axes), _planes(rows_t, axes), formula)
     return torch.from_numpy(out)
@@ -209,16 +207,16 @@ def _array(boxes: Tensor) -> Array:
 def _pair(p: Array, t: Array, ordinary: bool = True) -> _Pair:
     p_low, p_high, t_low, t_high = p[:2], p[2:], t[:2], t[2:]
     p_size, t_size = p_high - p_low, t_high - t_low
-    areas = p_size[0] * p_size[1] + t_size[0] * t_size[1]
-    return _Pair(ordinary, p_low, p_high, p_size, t_low, t_high, t_size, areas)
+    area_sum = p_size[0] * p_size[1] + t_size[0] * t_size[1]
+    return _Pair(ordinary, p_low, p_high, p_size, t_low, t_high, t_size, area_sum)
 
 
 def _values(p: Array, t: Array, formula: Callable[[_Pair], Array]) -> Array:
-    pair = _pair(p, t)
-    values, least, largest = formula(pair), np.minimum.reduce, np.maximum.reduce
-    if least(pair.p_size, None) > SMALL and least(pair.t_size, None) > SMALL and largest(pair.areas, None) < LARGE:
+    pair, least, largest = _pair(p, t), np.minimum.reduce, np.maximum.reduce
+    values = formula(pair)
+    if least(pair.p_size, None) > SMALL and least(pair.t_size, None) > SMALL and largest(pair.area_sum, None) < LARGE:
         return values
-    odd = ~((np.minimum(pair.p_size, pair.t_size) > SMALL).all(0) & (pair.areas < LARGE))
+    odd = ~((np.minimum(pair.p_size, pair.t_size) > SMALL).all(0) & (pair.area_sum < LARGE))
     p_few, t_few = (np.broadcast_to(box, (4, *odd.shape))[:, odd] for box in (p, t))
     values[odd] = formula(_pair(p_few, t_few, ordinary=False))
     return values
@@ -227,7 +225,8 @@ def _values(p: Array, t: Array, formula: Callable[[_Pair], Array]) -> Array:
 def _chunks(p: Array, t: Array, out: Array, most: int) -> Iterator[tuple[Array, Array, Array]]:
     """Parts of at most so many pairs. `p` and `t` have the dimensions of `out`, or 1 instead, and that of the box."""
     if out.size <= most:
-        yield p, t, out
+        if out.size:
+            yield p, t, out
         return
     step = most * len(out) // out.size
     if not step:

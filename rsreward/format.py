@@ -10,6 +10,7 @@ from .answer_boxes import check_kind
 from .answers import READ_AS, Answer, BoxKind, parse_answer, read_region
 
 _CONTENT = r"[^<]*+(?:<(?!/?+(?:think|answer)>)[^<]*+)*+"  # none of the four tags
+# All conditions of `_share_met` but that of the box at once, in a fifth of the time.
 _FORM = re.compile(
     rf"<think>(?!\s*+</think>){_CONTENT}</think>\s*+<answer>(?!\s*+</answer>)(?P<answer>{_CONTENT})</answer>"
 )
@@ -60,7 +61,7 @@ def format_reward(
 
 def _strict(text: str, require_box: bool, kind: BoxKind) -> float:
     form = _FORM.fullmatch(text)
-    return float(form is not None and (not require_box or _is_one_box(read_region(form["answer"], []), kind)))
+    return float(form is not None and (not require_box or _is_one_box(read_region(form["answer"]), kind)))
 
 
 def _share_met(text: str, require_box: bool, kind: BoxKind) -> float:

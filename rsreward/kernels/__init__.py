@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ..paths import only_values
 
@@ -29,22 +30,24 @@ def usable(*tensors: Tensor) -> bool:
         and _TRITON
         and all(t.device == device and t.dtype in _DTYPES for t in tensors)
         and only_values(*tensors)
-        and (torch.compiler.is_compiling() or _launches(device))
+        and (torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None or _launches(device))
     )
 
 
 @cache
 def _launches(device: torch.device) -> bool:
-    """Whether a kernel runs there: Triton needs a C compiler, Python's headers and a GPU that it knows."""
-    from .paired import paired
+    """Whether a kernel runs there, tried once: Triton needs a C compiler, Python's headers and a GPU that it knows.
 
-    box = torch.zeros(1, 4, device=device)
+    Not asked for what is compiled or recorded, whose kernels run later.
+    """
+    box = torch.zeros(1, 4, device=device, dtype=torch.float32)
     try:
-        paired(box, box, True, "none", 1.0, 0.0)
+        iou(box, box)
     except Exception as error:
         warnings.warn(
-            f"Triton cannot run kernels on {device}, so the plain formulas are taken there, which are slower: {error}",
-            stacklevel=2,
+            f"Triton cannot run kernels on {device}, so the plain formulas are taken there, which are slower. "
+            f"{type(error).__name__}: {error}",
+            stacklevel=4,
         )
         return False
     return True

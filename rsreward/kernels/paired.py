@@ -72,10 +72,10 @@ def _mean(p1, p2, t1, tw, middle, sigmas):
 
 
 @triton.jit
-def _proximity(px1, py1, px2, py2, tx1, ty1, tw, th, sigmas, PROXIMITY: tl.constexpr):
+def _proximity(px1, py1, px2, py2, tx1, ty1, tx2, ty2, tw, th, sigmas, PROXIMITY: tl.constexpr):
     """`positional.gaussian_proximity` where both are boxes and the true one has area."""
-    x = _sigmas(px1 - tx1 + (px2 - px1 - tw) * 0.5, tw, sigmas)
-    y = _sigmas(py1 - ty1 + (py2 - py1 - th) * 0.5, th, sigmas)
+    x = _sigmas((px1 - tx1) * 0.5 + (px2 - tx2) * 0.5, tw, sigmas)
+    y = _sigmas((py1 - ty1) * 0.5 + (py2 - ty2) * 0.5, th, sigmas)
     if PROXIMITY == "region":
         return _mean(px1, px2, tx1, tw, x, sigmas) * _mean(py1, py2, ty1, th, y, sigmas)
     centre = tl.exp(-0.5 * (x * x + y * y))
@@ -99,7 +99,7 @@ def paired_kernel(
     if IOU:
         score = iou(px1, py1, px2, py2, tx1, ty1, tx2, ty2)
     if PROXIMITY != "none":
-        near = _proximity(px1, py1, px2, py2, tx1, ty1, tw, th, sigmas, PROXIMITY)
+        near = _proximity(px1, py1, px2, py2, tx1, ty1, tx2, ty2, tw, th, sigmas, PROXIMITY)
         score += tl.where(tl.minimum(tw, th) > 0, beta * near, 0.0)
     tl.store(out + row, tl.where(counts, score, 0.0), mask=there)
 

@@ -24,6 +24,10 @@ CASES = {
     "two boxes": ("[[1, 2, 3, 4], [5, 6, 7, 8]]", "horizontal", [(1, 2, 3, 4), (5, 6, 7, 8)], ()),
     "twice the same": ("[1, 2, 3, 4](link [1, 2, 3, 4])", "horizontal", [(1, 2, 3, 4)], ("duplicate",)),
     "corner pairs": ("<|box_start|>(1,2),(3,4)<|box_end|>", "horizontal", [(1, 2, 3, 4)], ()),
+    "corners in both brackets": (
+        "(1,2),(5,2),[5,4],[1,4]", "quad", [(1, 2, 5, 2, 5, 4, 1, 4)], (),
+    ),
+    "corner pair and a point": ("(1,2),(3,4),[5,6]", "horizontal", [(1, 2, 3, 4)], ()),
     "round brackets": ("It is at (1, 2, 3, 4)", "horizontal", [(1, 2, 3, 4)], ()),
     "geochat": ("{<9><4><11><5>|<40>}<delim>{<1><2><3><4>|<5>}", "oriented", [(9, 4, 11, 5, 40), (1, 2, 3, 4, 5)], ()),
     "bins": ("<23><294><106><525>", "horizontal", [(23, 294, 106, 525)], ()),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from boxes_strategies import any_row, box
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oriented_pairs import KINDS, pairs
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -53,6 +53,13 @@ def test_proximities_and_rewards_are_equal_to_rounding(dtype, pairs, alpha):
     torch.testing.assert_close(reward, expected, rtol=0, atol=tolerance + 1e-9)
 
 
+def test_beside_a_thin_true_box_all_are_as_exact_as_their_coordinates():
+    pred, target = torch.tensor([-307.444, 0, 307.5067, 500]), torch.tensor([0, 0, 0.125, 500])
+    exact = gaussian_proximity(pred.double(), target.double(), alpha=0.5).float()
+    fast, slow = (f(gaussian_proximity, pred, target, alpha=0.5) for f in (lambda f, *a, **k: f(*a, **k), plain))
+    torch.testing.assert_close(torch.stack([fast, slow]), exact.expand(2), rtol=0, atol=2e-7)
+
+
 @pytest.mark.parametrize("function", [giou, diou])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @given(rows)
@@ -69,7 +76,7 @@ def random_boxes(*shape):
 
 SHAPES = [((), ()), ((7,), ()), ((), (7,)), ((0,), (0,)), ((0, 3), (3,)), ((3, 1), (1, 0)), ((5, 8), (5, 1)),
           ((3, 1), (1, 70)), ((2, 3, 4), (4,)), ((cpu.CHUNK + 1,), (cpu.CHUNK + 1,)), ((2, 5000), (2, 5000)),
-          ((3, 1), (cpu.CHUNK + 3,)), ((1, 2, 1), (100, 1, 100))]  # fmt: skip
+          ((2, 1), (cpu.BROADCAST_CHUNK + 3,)), ((200, 1), (1, 200)), ((1, 2, 1), (100, 1, 100))]  # fmt: skip
 
 
 @pytest.mark.parametrize(("p", "t"), SHAPES)
@@ -78,6 +85,25 @@ def test_rows_broadcast_as_in_the_plain_formula(p, t):
     reward, expected = positional_reward(pred, target), plain(positional_reward, pred, target)
     assert reward.shape == expected.shape
     torch.testing.assert_close(reward, expected, rtol=0, atol=1e-6)
+
+
+dimension = st.sampled_from([0, 1, 1, 2, 3, 7, 40])
+
+
+@given(st.lists(st.tuples(dimension, st.sampled_from("ptb")), max_size=4), st.integers(0, 3), st.integers(1, 50))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_chunks_of_any_size_make_the_same_whole(monkeypatch, dimensions, shorter, most):
+    """Of each dimension p or t may have 1; the first ones of t may be missing."""
+    p = [1 if who == "t" else size for size, who in dimensions]
+    t = [1 if who == "p" else size for size, who in dimensions][shorter:]
+    pred, target = random_boxes(*p), random_boxes(*t) + 20
+    whole = positional_reward(pred, target)
+    with monkeypatch.context() as patch:
+        for name in ("CHUNK", "BROADCAST_CHUNK"):
+            patch.setattr(cpu, name, most)
+        assert torch.equal(positional_reward(pred, target), whole)
+    torch.testing.assert_close(whole, plain(positional_reward, pred, target), rtol=0, atol=1e-6)
+    assert whole.is_contiguous()
 
 
 def test_rows_need_not_lie_next_to_each_other():

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from boxes_strategies import any_row
@@ -5,6 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_cases import FORMS, HALF, group_boxes, near_pairs, odd_pairs
 from oriented_pairs import KINDS, pairs
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from rsreward import (
     consistency_weight,
@@ -182,20 +186,39 @@ def test_the_kernels_are_taken_for_float32_and_halves_without_a_gradient():
     assert not kernels.usable(box, box.to("meta"))
 
 
-def test_where_triton_does_not_run_the_plain_formulas_are_taken_and_a_warning_says_why(monkeypatch):
-    def broken(*arguments):
+class Unlaunchable:
+    def __getitem__(self, grid):
         raise RuntimeError("Failed to find C compiler")
 
-    monkeypatch.setattr("rsreward.kernels.paired.paired", broken)
+
+@pytest.fixture
+def untried():
+    """As in a process that has not launched a kernel yet."""
     kernels._launches.cache_clear()
+    yield
+    kernels._launches.cache_clear()
+
+
+def test_where_triton_does_not_run_the_plain_formulas_are_taken_and_a_warning_says_why(monkeypatch, untried):
+    monkeypatch.setattr("rsreward.kernels.paired.paired_kernel", Unlaunchable())
     pred, target = near_pairs(20)
-    try:
-        with pytest.warns(UserWarning, match="kernels on cpu.*slower: Failed to find C compiler"):
-            reward = positional_reward(pred, target)
-        close(reward, positional_reward(pred.double(), target.double()))
-        assert not kernels.usable(pred, target)  # said once
-    finally:
-        kernels._launches.cache_clear()
+    with FakeTensorMode():  # where nothing is launched, so nothing can be told
+        iou(torch.rand(3, 4), torch.rand(3, 4))
+    with pytest.warns(UserWarning, match="kernels on cpu.*slower. RuntimeError: Failed to find C compiler"):
+        reward = positional_reward(pred, target)
+    close(reward, positional_reward(pred.double(), target.double()))
+    assert not kernels.usable(pred, target)  # said once
+
+
+def test_a_triton_that_cannot_be_imported_is_one_that_does_not_run(monkeypatch, untried):
+    monkeypatch.setitem(sys.modules, "rsreward.kernels.paired", None)
+    with pytest.warns(UserWarning, match="cannot run kernels on cpu.*rsreward.kernels.paired"):
+        assert iou(*near_pairs(20)).shape == (20,)
+
+
+def test_what_is_recorded_does_not_hold_the_first_try(untried):
+    graph = make_fx(iou)(*near_pairs(5)).graph
+    assert [node.target for node in graph.nodes if node.op == "call_function"] == [torch.ops.rsreward.paired.default]
 
 
 def test_derivatives_are_those_of_the_plain_path():
