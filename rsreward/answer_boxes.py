@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .answers import READ_AS, BoxKind, Select, parse_answer
+from .answers import READ_AS, BoxKind, Select, check_texts, parse_answer
 from .coordinates import Sizes, Space, space_named, to_pixels
 from .oriented import from_corners
 
@@ -37,6 +37,7 @@ def parse_boxes(
 
     Raises:
         ValueError: if the space, the kind or the selection is unknown, or the space needs the image sizes.
+        TypeError: if the completions are no list of texts.
 
     >>> parse_boxes(["<answer>[10, 20, 30, 40]</answer>", "none"], space="qwen3-vl", width=500, height=800)
     tensor([[ 5., 16., 15., 32.],
@@ -45,6 +46,7 @@ def parse_boxes(
     if select not in ("first", "last", "only"):
         raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
     check_kind(kind)
+    check_texts(completions)
     rows: list[tuple[float, ...]] = []
     for text in completions:
         boxes = _read(text, kind)
@@ -75,6 +77,7 @@ def parse_box_sets(
     [tensor([[20.0000, 10.0000, 40.0000, 20.0000,  1.5708]]), tensor([], size=(0, 5))]
     """
     check_kind(kind)
+    check_texts(completions)
     sets = [_read(text, kind) for text in completions]
     counts = [len(boxes) for boxes in sets]
     sizes = [_repeated(side, counts) for side in (width, height)]

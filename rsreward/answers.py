@@ -125,6 +125,22 @@ _BY_SHAPE = {
 }
 
 
+def check_texts(completions: Sequence[str]) -> None:
+    """Refuse what is no list of texts.
+
+    Raises:
+        TypeError: naming the row that is none.
+    """
+    if isinstance(completions, str):
+        raise TypeError("completions must be a list of texts, got one text: put it into a list.")
+    for row, text in enumerate(completions):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"completions must be texts, and row {row} is a {type(text).__name__}; "
+                f"of chat messages rsreward_trl.completion_text gives the text."
+            )
+
+
 def answer_region(text: str) -> tuple[str, list[str]]:
     """The part of a completion that is its answer, and what is wrong with its frame."""
     problems = []

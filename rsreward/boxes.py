@@ -9,15 +9,17 @@ import torch
 from torch import Tensor
 
 from . import cpu, kernels
-from .paths import broadcast
+from .paths import broadcast, check_tensors
 
 
 def fitting(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor]:
     """Both as they are.
 
     Raises:
+        TypeError: if one is no tensor.
         ValueError: if a last dimension is not `last`, or the leading ones do not broadcast.
     """
+    check_tensors(pred, target)
     p, t = pred.shape, target.shape
     if p[-1:] != (last,) or t[-1:] != (last,):
         raise ValueError(
@@ -135,6 +137,7 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     tensor([[1.0000, 0.3333],
             [0.3333, 1.0000]])
     """
+    check_tensors(a, b)
     if a.dim() < 2 or b.dim() < 2:
         raise ValueError(f"pairwise_iou needs (..., N, 4) and (..., M, 4), got {tuple(a.shape)} and {tuple(b.shape)}.")
     return iou(a.unsqueeze(-2), b.unsqueeze(-3))

@@ -10,6 +10,7 @@ from . import kernels
 from .boxes import fitting, paired
 from .boxes import iou as iou_of
 from .oriented import oriented_iou
+from .paths import check_tensors
 
 CHUNK = 2**16  # pairs of boxes at a time on the CPU
 
@@ -107,6 +108,7 @@ def consistency_weight_from_boxes(
     tensor([2.3396, 1.0000])
     """
     _check(lambda_mean, lambda_var, clip)
+    check_tensors(pred, target)
     if pred.dim() < 2 or target.dim() < 1 or pred.shape[-2] == 0:
         raise ValueError(
             f"needed are pred (..., G, 4), of at least one rollout a group, and target (..., 4), "
@@ -144,6 +146,7 @@ def group_agreement(boxes: Tensor) -> Tensor:
     >>> group_agreement(torch.tensor([box, box, other, [torch.nan] * 4]))
     tensor([0.3333, 0.3333, 0.0000, 0.0000])
     """
+    check_tensors(boxes)
     if boxes.dim() < 2 or boxes.shape[-1] != 4 or boxes.shape[-2] == 0:
         raise ValueError(f"boxes need the shape (..., G, 4), G at least 1, got {tuple(boxes.shape)}.")
     if kernels.usable(boxes):
@@ -186,6 +189,7 @@ def scale_advantages(advantages: Tensor, iou: Tensor, *, group_size: int | None 
     >>> scale_advantages(torch.tensor([-1.0, 1.0]), torch.tensor([0.0, 1.0]), group_size=2)
     tensor([-2.3396,  2.3396])
     """
+    check_tensors(advantages, iou)
     if group_size is None:
         weight = consistency_weight(iou, **weights).unsqueeze(-1).expand(iou.shape)
     else:
@@ -205,7 +209,7 @@ def scale_advantages(advantages: Tensor, iou: Tensor, *, group_size: int | None 
 
 
 def _check(lambda_mean: float, lambda_var: float, clip: tuple[float, float]) -> None:
-    if not 0 <= clip[0] <= clip[1] < inf:
+    if not (isinstance(clip, tuple | list) and len(clip) == 2 and 0 <= clip[0] <= clip[1] < inf):
         raise ValueError(f"clip must be (w_min, w_max) with 0 <= w_min <= w_max, got {clip}.")
     if not (-inf < lambda_mean < inf and -inf < lambda_var < inf):
         raise ValueError(f"lambda_mean and lambda_var must be finite, got {lambda_mean} and {lambda_var}.")

@@ -124,7 +124,9 @@ def space_named(space: str | Space) -> Space:
     if isinstance(space, Space):
         return space
     if space not in SPACES:
-        raise ValueError(f"unknown coordinate space {space!r}: use one of {', '.join(SPACES)}.")
+        raise ValueError(
+            f"unknown coordinate space {space!r}: use one of {', '.join(SPACES)}, or space_for(the model's name)."
+        )
     return SPACES[space]
 
 

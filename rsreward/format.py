@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .answer_boxes import check_kind
-from .answers import READ_AS, Answer, BoxKind, parse_answer, read_region
+from .answers import READ_AS, Answer, BoxKind, check_texts, parse_answer, read_region
 
 _CONTENT = r"[^<]*+(?:<(?!/?+(?:think|answer)>)[^<]*+)*+"  # none of the four tags
 # All conditions of `_share_met` but that of the box at once, in a fifth of the time.
@@ -45,6 +45,7 @@ def format_reward(
 
     Raises:
         ValueError: if the kind is unknown.
+        TypeError: if the completions are no list of texts.
 
     >>> texts = ["<think>Left.</think><answer>[1, 2, 3, 4]</answer>", "<answer>[1, 2, 3, 4]</answer>", "None."]
     >>> format_reward(texts)
@@ -54,6 +55,7 @@ def format_reward(
     """
     if kind is not None:
         check_kind(kind)
+    check_texts(completions)
     score = _share_met if graded else _strict
     opened = "<think>" * think_in_prompt
     return torch.tensor([score(opened + text.strip(), require_box, kind or "oriented") for text in completions])

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .boxes import pairwise_iou
 from .oriented import pairwise_oriented_iou
+from .paths import check_tensors
 from .positional import Proximity, positional_reward
 
 
@@ -133,6 +134,7 @@ def _rows(preds: Sequence[Tensor], targets: Sequence[Tensor]) -> list[tuple[Tens
         raise ValueError(f"preds and targets need as many rows each, got {len(preds)} and {len(targets)}.")
     rows = []
     for pred, target in zip(preds, targets, strict=True):
+        check_tensors(pred, target)
         if pred.dim() != 2 or target.dim() != 2 or pred.shape[1] != target.shape[1] or pred.shape[1] not in (4, 5):
             raise ValueError(
                 f"each row needs boxes (n, 4) or (n, 5), alike for preds and targets, "

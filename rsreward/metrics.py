@@ -10,6 +10,7 @@ from torch import Tensor
 from .boxes import area, iou
 from .coordinates import Sizes, to_pixels
 from .oriented import oriented_iou
+from .paths import check_tensors
 from .tally import Tally
 
 SMALL, MEDIUM = 32**2, 96**2
@@ -185,6 +186,7 @@ def grounding_columns(
     >>> columns["union"]  # on the grid of 0..100, with the last row and column
     tensor([10201.], dtype=torch.float64)
     """
+    check_tensors(pred, target)
     rule = convention_named(convention)
     if rule.horizontal_only and target.shape[-1:] != (4,):
         raise ValueError(f"the convention {convention!r} is for horizontal boxes, got shape {tuple(target.shape)}.")
@@ -213,6 +215,7 @@ def size_class(target: Tensor) -> list[str]:
     >>> size_class(torch.tensor([[0.0, 0.0, 31.0, 32.0], [0.0, 0.0, 32.0, 32.0], [0.0, 0.0, 96.0, 96.0]]))
     ['small', 'medium', 'large']
     """
+    check_tensors(target)
     areas = area(target) if target.shape[-1:] == (4,) else target[..., 2:4].prod(-1)
     return ["small" if size < SMALL else "medium" if size < MEDIUM else "large" for size in areas.tolist()]
 
@@ -230,7 +233,9 @@ def image_region(target: Tensor, width: Sizes, height: Sizes) -> list[str]:
     >>> image_region(torch.tensor([[0.0, 0.0, 30.0, 30.0], [50.0, 30.0, 90.0, 60.0]]), 90, 90)
     ['top left', 'middle right']
     """
-    image = to_pixels(torch.ones(*target.shape[:-1], 4, dtype=torch.float64), "unit", width, height)[..., :2]
+    check_tensors(target)
+    sizes = (torch.nan, torch.nan) if width is None or height is None else (width, height)
+    image = to_pixels(torch.ones(*target.shape[:-1], 4, dtype=torch.float64), "unit", *sizes)[..., :2]
     if image.isnan().any():
         raise ValueError("the region of a box needs the width and height of every image.")
     centre = (target[..., :2] + target[..., 2:4]) / 2 if target.shape[-1:] == (4,) else target[..., :2]

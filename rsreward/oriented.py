@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import cpu, cpu_oriented, kernels
 from .boxes import fitting, paired
-from .paths import broadcast
+from .paths import broadcast, check_tensors
 
 
 def is_oriented_box(boxes: Tensor) -> Tensor:
@@ -68,6 +68,7 @@ def pairwise_oriented_iou(a: Tensor, b: Tensor) -> Tensor:
     tensor([[1.0000, 0.3333],
             [0.3333, 1.0000]])
     """
+    check_tensors(a, b)
     if a.dim() < 2 or b.dim() < 2:
         raise ValueError(f"needed are (..., N, 5) and (..., M, 5), got {tuple(a.shape)} and {tuple(b.shape)}.")
     return oriented_iou(a.unsqueeze(-2), b.unsqueeze(-3))

@@ -1,4 +1,4 @@
-"""What all paths share: which tensors may take one that gives values alone, and how shapes broadcast."""
+"""What all paths share: what is a tensor, which may take a path that gives values alone, and how shapes broadcast."""
 
 from collections.abc import Callable
 from itertools import zip_longest
@@ -8,6 +8,17 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 _is_wrapped: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
+
+
+def check_tensors(*values: object) -> None:
+    """Refuse what is no tensor.
+
+    Raises:
+        TypeError: naming what it is.
+    """
+    for value in values:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"torch tensors are needed, got {type(value).__name__}: torch.as_tensor makes one.")
 
 
 def only_values(*tensors: Tensor) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from . import cpu, kernels
 from .boxes import centre_offset, fitting, iou, is_box, paired, replace_missing
 from .oriented import is_oriented_box, oriented_iou, unit_frame
+from .paths import check_tensors
 
 Proximity = Literal["center", "region", "keypoints"]
 
@@ -46,6 +47,7 @@ def positional_reward(
     """
     if not 0 <= beta < inf:
         raise ValueError(f"beta must be finite and not negative, got {beta}.")
+    check_tensors(pred, target)
     _check(alpha, proximity)
     numbers = _numbers(target)
     if kernels.usable(pred, target) and (proximity != "region" or numbers == 4):
@@ -93,6 +95,7 @@ def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float = 2.5, over
     >>> [round(gaussian_proximity(shifted, target, over=over).item(), 3) for over in ("center", "region", "keypoints")]
     [0.726, 0.7, 0.666]
     """
+    check_tensors(pred, target)
     _check(alpha, over)
     if _numbers(target) == 5:
         return _oriented_proximity(pred, target, 1 / alpha, over)

@@ -235,7 +235,10 @@ def _completion(value: Any) -> str:
         raise InputError(f": 'completion' must be a text, not {type(value).__name__}.")
     from rsreward_trl.columns import completion_text
 
-    return completion_text(value)
+    try:
+        return completion_text(value)
+    except ValueError as error:
+        raise InputError(f": {error}") from None
 
 
 def _truth(value: Any) -> dict[str, Any]:

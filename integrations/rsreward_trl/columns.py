@@ -18,19 +18,41 @@ def completion_text(completion: Any) -> str:
 
     Reasoning that a response parser has put in a field of its own comes back in its `<think>` element.
 
+    Raises:
+        ValueError: if it is neither.
+
     >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "[1, 2, 3, 4]"}]}])
     '[1, 2, 3, 4]'
     """
     if isinstance(completion, str):
         return completion
-    text = ""
-    for message in completion:
-        thought = message.get("reasoning_content") or message.get("thinking")
-        content = message.get("content") or ""
-        if not isinstance(content, str):
-            content = "".join(part if isinstance(part, str) else part.get("text") or "" for part in content)
-        text += (f"<think>{thought}</think>" if thought else "") + content
-    return text
+    if not isinstance(completion, list) or not all(isinstance(message, dict) for message in completion):
+        raise ValueError(f"a completion must be a text or a list of chat messages, got {completion!r:.100}.")
+    return "".join(map(_message_text, completion))
+
+
+def _message_text(message: dict[str, Any]) -> str:
+    thought = message.get("reasoning_content") or message.get("thinking")
+    content = message.get("content") or ""
+    parts = [content] if isinstance(content, str) else content if _is_list(content) else [None]
+    texts: list[Any] = [part.get("text") or "" if isinstance(part, dict) else part for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"the content of a chat message must be a text or a list of parts, got {content!r:.100}.")
+    return (f"<think>{thought}</think>" if thought else "") + "".join(texts)
+
+
+def check_lengths(completions: Sequence[Any], name: str, **columns: Column) -> None:
+    """Refuse columns that have not one value for each completion.
+
+    Raises:
+        ValueError: naming the reward and the column.
+    """
+    for column, values in columns.items():
+        if values is not None and len(values) != len(completions):
+            raise ValueError(
+                f"{name}: the column {column!r} has {len(values)} rows for {len(completions)} completions: "
+                f"give one value for each."
+            )
 
 
 def target_boxes(column: Column, kind: BoxKind, name: str) -> Tensor:

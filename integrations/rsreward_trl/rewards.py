@@ -12,7 +12,7 @@ import rsreward
 from rsreward import Space, gaussian_proximity, iou, oriented_iou, parse_box_sets, parse_boxes, set_reward, space_named
 from rsreward.answers import BoxKind, Select
 
-from .columns import Column, completion_text, target_boxes, target_sets
+from .columns import Column, check_lengths, completion_text, target_boxes, target_sets
 
 Log = Callable[[str, Any], None] | None
 
@@ -115,7 +115,7 @@ class BoxReward:
         **columns: Any,
     ) -> list[float | None]:
         pred, truth = self.boxes(completions, target=target, width=width, height=height)
-        known = torch.tensor([box is not None for box in target or ()])
+        known = torch.tensor([box is not None for box in _rows(target)])
         scores = self.reward(pred, truth, **self.options)
         parts = self.parts(pred, truth) if log_metric or log_extra else {}
         if log_metric is not None and (known.any() or dist.is_initialized()):
@@ -133,13 +133,19 @@ class BoxReward:
     ) -> tuple[Any, Any]:
         """Predicted and true boxes in pixels, `(N, 4)` or `(N, 5)` each; rows of NaN where there is none."""
         truth = target_boxes(target, self.kind, self.__name__)
-        self.check_sizes(target, width, height)
+        self.check_sizes(completions, target, width, height)
         texts = [completion_text(c) for c in completions]
         sizes = {"width": width, "height": height}
         return parse_boxes(texts, select=self.select, kind=self.kind, space=self.space, **sizes), truth
 
-    def check_sizes(self, target: Column, width: Column, height: Column) -> None:
-        """Refuse rows with a target whose image has no size, where the space needs one."""
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the dataset that are needed."""
+        return ("target", "width", "height") if self.space.needs_size else ("target",)
+
+    def check_sizes(self, completions: Sequence[Any], target: Column, width: Column, height: Column) -> None:
+        """Refuse columns of other lengths, and rows with a target whose image has no size where the space needs one."""
+        check_lengths(completions, self.__name__, target=target, width=width, height=height)
         if not self.space.needs_size:
             return
         if width is None or height is None:
@@ -147,8 +153,10 @@ class BoxReward:
                 f"{self.__name__} reads answers in the space {self.space.name!r} and needs the columns 'width' and "
                 f"'height' of the original images: add them to the dataset."
             )
-        for row, sizes in enumerate(zip(target or (), width, height, strict=True)):
-            if sizes[0] is not None and any(side is None or side != side for side in sizes[1:]):
+        for row, (box, *sizes) in enumerate(zip(_rows(target), width, height, strict=True)):
+            if any(isinstance(side, str) for side in sizes):
+                raise ValueError(f"{self.__name__}: width and height must be numbers, and row {row} holds {sizes}.")
+            if box is not None and any(side is None or side != side for side in sizes):
                 raise ValueError(f"{self.__name__}: row {row} of this batch has a target but no width or height.")
 
     def ious(self, completions: Sequence[Any], **columns: Any) -> Tensor:
@@ -177,7 +185,7 @@ class SetReward(BoxReward):
     ) -> tuple[Any, Any]:
         """Predicted and true boxes in pixels, N tensors `(n, 4)` or `(n, 5)` each."""
         sets = target_sets(target, self.kind, self.__name__)
-        self.check_sizes(target, width, height)
+        self.check_sizes(completions, target, width, height)
         texts = [completion_text(c) for c in completions]
         preds = parse_box_sets(texts, kind=self.kind, space=self.space, width=width, height=height)
         return preds, [pred[:0] if truth is None else truth for pred, truth in zip(preds, sets, strict=True)]
@@ -189,6 +197,11 @@ class SetReward(BoxReward):
         counts = torch.tensor([float(len(boxes)) for boxes in pred])
         empty = torch.tensor([len(boxes) == 0 for boxes in truth])  # no box is the right answer there
         return {"iou": self.overlap(pred, truth), "parse_rate": ((counts > 0) | empty).float(), "boxes": counts}
+
+
+def _rows(column: Column) -> Sequence[Any]:
+    """A column that may be an array or missing."""
+    return () if column is None else column
 
 
 def _rounded(boxes: Tensor) -> list[Any] | None:

@@ -64,7 +64,8 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
 
     Raises:
         TypeError: if the trainer lacks the two methods, or they have other parameters than TRL 1.x gives them.
-        ValueError: if no reward function knows the IoU, the options are wrong, or the trainer has the weight already.
+        ValueError: if no reward function knows the IoU, its columns are missing from the trainer's `train_dataset`, the
+            options are wrong, or the trainer has the weight already.
     """
     for name, expected in _WRAPPED.items():
         method = getattr(trainer, name, None)
@@ -84,6 +85,7 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
             "the consistency weight needs the IoU of every rollout: make one of reward_funcs with "
             "as_reward_func(positional_reward, ...)."
         )
+    _check_columns(trainer.train_dataset, rewards)
     calculate_rewards = trainer._calculate_rewards
     generate_and_score = trainer._generate_and_score_completions
     ious = torch.empty(0)
@@ -120,6 +122,20 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
     trainer._has_spatial_consistency = True
     trainer._calculate_rewards = with_ious
     trainer._generate_and_score_completions = with_weights
+
+
+def _check_columns(dataset: Any, rewards: list[BoxReward]) -> None:
+    """Refuse a dataset whose first row lacks what the rewards read; one that is only streamed shows it later."""
+    if not hasattr(dataset, "__getitem__") or not len(dataset):
+        return
+    row = dataset[0]
+    for reward in rewards:
+        missing = [name for name in reward.columns if name not in row]
+        if missing:
+            raise ValueError(
+                f"{reward.__name__} in the space {reward.space.name!r} needs the columns {', '.join(missing)} of "
+                f"train_dataset, which has {', '.join(row)}: add them."
+            )
 
 
 def _mode(trainer: Any) -> str:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rsreward import corners, oriented_iou, parse_box_sets, parse_boxes
+from rsreward import corners, format_reward, oriented_iou, parse_box_sets, parse_boxes
 from rsreward.coordinates import Space
 
 
@@ -31,6 +31,16 @@ def test_unknown_names_are_named():
         parse_boxes([], space="metres")
     with pytest.raises(ValueError, match="width and height"):
         parse_boxes(["[1, 2, 3, 4]"], space="qwen3-vl")
+
+
+@pytest.mark.parametrize("read", [parse_boxes, parse_box_sets, format_reward])
+def test_what_is_no_list_of_texts_is_named(read):
+    with pytest.raises(TypeError, match="got one text: put it into a list"):
+        read("<answer>[1, 2, 3, 4]</answer>")
+    with pytest.raises(TypeError, match="row 1 is a NoneType"):
+        read(["[1, 2, 3, 4]", None])
+    with pytest.raises(TypeError, match=r"row 0 is a list; .*rsreward_trl.completion_text"):
+        read([[{"role": "assistant", "content": "[1, 2, 3, 4]"}]])
 
 
 def test_oriented_answers_of_five_eight_and_four_numbers():

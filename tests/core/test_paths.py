@@ -1,11 +1,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rsreward
 from rsreward.paths import broadcast
 
 shapes = st.lists(st.sampled_from([0, 1, 2, 3]), max_size=4).map(torch.Size)
@@ -20,6 +22,27 @@ def test_shapes_broadcast_as_in_torch(a, b):
             broadcast(a, b)
     else:
         assert broadcast(a, b) == expected
+
+
+OF_PAIRS = [
+    rsreward.positional_reward, rsreward.gaussian_proximity, rsreward.iou, rsreward.giou, rsreward.diou,
+    rsreward.pairwise_iou, rsreward.oriented_iou, rsreward.pairwise_oriented_iou, rsreward.grounding_metrics,
+    rsreward.consistency_weight_from_boxes, rsreward.scale_advantages,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("other", [[[1.0, 2.0, 3.0, 4.0]], np.ones((1, 4)), None])
+@pytest.mark.parametrize("function", OF_PAIRS)
+def test_what_is_no_tensor_is_named(function, other):
+    boxes = torch.ones(1, 4)
+    for pair in ((boxes, other), (other, boxes), (other, other)):
+        with pytest.raises(TypeError, match=f"torch tensors are needed, got {type(other).__name__}: torch.as_tensor"):
+            function(*pair)
+    for alone in (rsreward.consistency_weight, rsreward.group_agreement, rsreward.size_class):
+        with pytest.raises(TypeError, match="torch tensors are needed"):
+            alone(other)
+    with pytest.raises(TypeError, match="torch tensors are needed"):
+        rsreward.set_reward([other], [other])
 
 
 def test_a_first_call_loads_no_symbolic_algebra():

@@ -1,6 +1,7 @@
 import pickle
 from functools import partial
 
+import numpy as np
 import pytest
 import rsreward_trl
 import torch
@@ -93,6 +94,30 @@ def test_partial_functions_are_rewards_too():
 )
 def test_the_text_of_a_completion(completion, text):
     assert completion_text(completion) == text
+
+
+@pytest.mark.parametrize(
+    "completion", [None, 3, {"content": "a"}, ["a"], [{"content": 5}], [{"content": {"a": 1}}], [{"content": [5]}],
+                   [{"content": [{"text": 5}]}]],
+)  # fmt: skip
+def test_what_is_no_completion_is_named(completion):
+    with pytest.raises(ValueError, match=r"a completion must be a text or|content of a chat message must be a text"):
+        completion_text(completion)
+
+
+@pytest.mark.parametrize("reward", [rsreward.positional_reward, rsreward.set_reward])
+def test_columns_need_a_value_for_each_completion(reward):
+    sets = reward is rsreward.set_reward
+    box = [[0, 0, 400, 400]] if sets else [0, 0, 400, 400]
+    reward = as_reward_func(reward, space="qwen3-vl")
+    right = {"target": [box] * 2, "width": [800] * 2, "height": [800] * 2}
+    for name, values in right.items():
+        for wrong in (values[:1], values * 2):
+            with pytest.raises(ValueError, match=f"{name}' has {len(wrong)} rows for 2 completions"):
+                reward(completions=TEXTS, **right | {name: wrong})
+    with pytest.raises(ValueError, match=r"width and height must be numbers, and row 1 holds \['800', 800\]"):
+        reward(completions=TEXTS, **right | {"width": [800, "800"]})
+    assert reward(completions=TEXTS, **{name: np.array(values) for name, values in right.items()})[1] == 0
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from rsreward_trl import (
 from tiny_grpo import box_of_text, build_trainer, closed_form, length_reward, watch
 from trl import GRPOTrainer
 
-from rsreward import consistency_weight, format_reward
+from rsreward import consistency_weight, format_reward, positional_reward
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -142,6 +142,15 @@ def test_evaluation_is_weighted_by_its_own_group_size(tmp_path):
 def test_a_trainer_without_a_box_reward_is_refused(tmp_path):
     with pytest.raises(ValueError, match="as_reward_func"):
         build_trainer(tmp_path, reward_funcs=[as_reward_func(format_reward), length_reward])
+
+
+def test_columns_that_the_reward_lacks_are_named_when_the_trainer_is_built(tmp_path):
+    reward = as_reward_func(positional_reward, space="qwen3-vl")
+    assert build_trainer(tmp_path, reward_funcs=[reward])
+    with pytest.raises(ValueError, match="space 'qwen3-vl' needs the columns width, height of train_dataset"):
+        build_trainer(tmp_path, reward_funcs=[reward], without=("width", "height"))
+    with pytest.raises(ValueError, match="needs the columns target of train_dataset"):
+        build_trainer(tmp_path, without=("target",))
 
 
 def test_the_weight_is_attached_only_once(tmp_path):

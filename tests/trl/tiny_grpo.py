@@ -39,6 +39,7 @@ def build_trainer(
     arguments=GRPOConfig,
     consistency=None,
     reward_funcs=None,
+    without=(),
     **options,
 ):
     dataset = [scene_row(seed, 1, SIZE) for seed in range(8)]
@@ -59,7 +60,7 @@ def build_trainer(
         model=build_model(tokenizer, "qwen3-vl", SIZE, **sizes),
         reward_funcs=reward_funcs or [box_of_text(), length_reward],
         args=arguments(**(settings | options)),
-        train_dataset=Dataset.from_list(dataset),
+        train_dataset=Dataset.from_list(dataset).remove_columns(list(without)),
         processing_class=build_processor(tokenizer, "qwen3-vl", SIZE),
         **extra,
     )
