@@ -51,7 +51,7 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(sft=Schedule(450, 16, 1e-3), grpo=Schedule(260, 64, 2e-4, group_size=8)),
+    "cpu": Preset(sft=Schedule(900, 16, 2e-3), grpo=Schedule(180, 64, 8e-5, group_size=8)),
     "quick": Preset(sft=Schedule(60, 16, 1e-3), grpo=Schedule(4, 32, 1e-4, group_size=8), held_out=32, samples=1),
     "gpu": Preset(
         sft=Schedule(6000, 64, 5e-4),
