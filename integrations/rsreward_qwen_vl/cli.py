@@ -73,12 +73,15 @@ def score(
 
     Example: `rsreward score rollouts.jsonl --space qwen2.5-vl --by log --html report.html`
     """
+    from .outputs import file_to_write
+    from .rows import Source
     from .score import score_file
 
     options: dict[str, Any] = {"completion": completion_field, "target": target_field, "cluster": cluster, "out": out}
     if html:
         from .score_report import ScoreReport
 
+        file_to_write("--html", html, Source(file).files, {"--out": out} if out else {})
         report = ScoreReport(html, images)
         options["watch"] = report.watch
     elif images:

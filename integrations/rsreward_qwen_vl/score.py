@@ -16,6 +16,7 @@ from rsreward import CONVENTIONS, SPACES, Space, Tally, space_for, space_named
 from rsreward.answers import BoxKind
 
 from .errors import InputError
+from .outputs import file_to_write, part_of
 from .rows import PLACES, Broken, Reader, Row, Source, natural
 from .scored import Scored, clusters_of, members_of, ratios_of, score_rows
 
@@ -218,9 +219,8 @@ def _results(out: Path | None, source: Source) -> Iterator[Callable[[dict[str, A
     if out is None:
         yield lambda line, file: None
         return
-    if out.is_dir() or out.resolve() in [file.resolve() for file in source.files]:
-        raise InputError(f"--out {out} is {'a folder' if out.is_dir() else 'the input itself'}: choose another file.")
-    part = out.with_name(out.name + ".part")
+    file_to_write("--out", out, source.files)
+    part = part_of(out)
     try:
         with part.open("w", encoding="utf-8") as sink:
             yield lambda line, file: _write(sink, line if file == source.path else {"file": file.name} | line)

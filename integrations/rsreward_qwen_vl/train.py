@@ -19,6 +19,7 @@ from rsreward import Space
 from .errors import InputError
 from .gallery import RolloutGallery
 from .lines import write_whole
+from .outputs import same
 from .processors import load_processor, save_processor, with_bounds_of
 from .prompts import TEMPLATE
 from .training import newest_checkpoint
@@ -212,6 +213,8 @@ def _planned(
     folder = Path(config.output_dir)
     if not recipe.dry_run:
         _same_plan(folder, plan)
+        if same(folder, Path(str(model.model_name_or_path))):
+            raise InputError(f"--output_dir {folder} is the model to start from: give another.")
     if config.process_index == 0:
         print(yaml.safe_dump(plan, sort_keys=False), end="", flush=True)
         if not recipe.dry_run:

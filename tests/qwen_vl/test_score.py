@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from rsreward_qwen_vl.cli import main
+from refusals import refused
 from rsreward_qwen_vl.errors import InputError
 from rsreward_qwen_vl.score import CHUNK, score_file
 
@@ -61,6 +61,41 @@ def test_the_input_and_folders_are_not_written_over(tmp_path, out):
     before = file.read_text()
     result = score(file, "--out", tmp_path / out)
     assert (result.returncode, result.stderr.count("\n"), file.read_text()) == (2, 1, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--html", "rows.jsonl"], "--html rows.jsonl is the input itself"),
+        (["--html", "."], "--html . is a folder"),
+        (["--html", "z", "--out", "z"], "--html z is what --out writes"),
+        (["--html", "hard", "--by", "log"], "--html hard is the input itself"),
+    ],
+)
+def test_a_page_is_not_written_over_the_rows(tmp_path, monkeypatch, capsys, options, said):
+    file = written(tmp_path, GOOD)
+    (tmp_path / "hard").hardlink_to(file)
+    before = file.read_text()
+    assert said in refused(monkeypatch, capsys, tmp_path, "score", "rows.jsonl", *options)
+    assert file.read_text() == before
+
+
+def test_a_page_is_not_written_over_a_file_of_the_folder_that_is_scored(tmp_path, monkeypatch, capsys):
+    (tmp_path / "dumps").mkdir()
+    file = written(tmp_path / "dumps", GOOD)
+    before = file.read_text()
+    for option in ("--html", "--out"):
+        told = refused(monkeypatch, capsys, tmp_path, "score", "dumps", option, "dumps/rows.jsonl")
+        assert f"{option} dumps/rows.jsonl is the input itself" in told
+    assert file.read_text() == before
+
+
+def test_what_a_run_that_was_cut_off_left_is_not_written_over(tmp_path, monkeypatch, capsys):
+    part = written(tmp_path, GOOD).rename(tmp_path / "out.jsonl.part")
+    before = part.read_text()
+    told = refused(monkeypatch, capsys, tmp_path, "score", part.name, "--out", "out.jsonl")
+    assert "is first written to the input, out.jsonl.part" in told
+    assert part.read_text() == before
 
 
 def test_rows_are_written_one_by_one(tmp_path):
@@ -144,14 +179,7 @@ BAD = {
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, name):
     rows, options, sentence = BAD[name]
     file, out = written(tmp_path, *rows), tmp_path / "out.jsonl"
-    monkeypatch.setattr(sys, "argv", ["rsreward", "score", str(file), *options, "--out", str(out)])
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stop:
-        main()
-    told = capsys.readouterr()
-    assert stop.value.code == 2
-    assert sentence in told.err
-    assert (told.err.count("\n"), told.out) == (1, "")
+    assert sentence in refused(monkeypatch, capsys, tmp_path, "score", file, *options, "--out", out)
     assert list(tmp_path.iterdir()) == [file]
 
 

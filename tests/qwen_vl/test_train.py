@@ -154,6 +154,13 @@ def test_a_finished_run_is_left_as_it_is_and_another_one_is_refused_its_folder(w
     assert plan_of(str(tmp_path))["stage"] == "sft"
 
 
+def test_a_model_is_not_trained_into_the_folder_that_it_comes_from(world):
+    before = (world / "qwen3-vl-tiny/model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="is the model to start from"):
+        run(*sft_arguments(world, world / "qwen3-vl-tiny"))
+    assert (world / "qwen3-vl-tiny/model.safetensors").read_bytes() == before
+
+
 def test_grpo_wants_examples_for_a_whole_step(world, tmp_path):
     with pytest.raises(InputError, match="fewer than the prompts of one step"):
         run(*grpo_arguments(world, world / "qwen3-vl-tiny", tmp_path, "--per_device_train_batch_size", 128))
