@@ -47,11 +47,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Broken:
-    """A row that cannot be scored, and why, in a sentence that names its file and line."""
+    """A row that cannot be scored, and why, to be put behind the name of the line."""
 
     file: Path
     line: int
-    error: str
+    reason: str
+
+    @property
+    def error(self) -> str:
+        """The sentence that names its file and line."""
+        return f"{self.file}, line {self.line}{self.reason}"
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Reader:
             try:
                 row = self.row(record, several)
             except InputError as error:
-                yield Broken(file, line, f"{file}, line {line}{error}")
+                yield Broken(file, line, str(error))
                 continue
             several = row["several"]
             yield Row(file=file, line=line, **row)

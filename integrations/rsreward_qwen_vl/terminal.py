@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(highlight=False, markup=False)
+wide_console = Console() if console.is_terminal else Console(width=160)
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control and formatting characters, lone surrogates, line separators
 
 

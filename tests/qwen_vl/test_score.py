@@ -1,4 +1,6 @@
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from refusals import refused
+from rich.console import Console
 from rsreward_qwen_vl.errors import InputError
 from rsreward_qwen_vl.score import CHUNK, score_file
+from rsreward_qwen_vl.score_table import score_tables
 
 from rsreward import CONVENTIONS, parse_boxes, positional_reward
 
@@ -211,8 +215,78 @@ def test_broken_lines_are_counted_named_and_kept(tmp_path):
     for (number, (_, sentence)), told in zip(BROKEN.items(), found["broken"], strict=True):
         assert sentence in told
         assert lines[number]["error"] == told
-    assert "4 broken rows were left out" in result.stderr
-    assert "and 1 more." in result.stderr
+    assert "4 broken rows were left out: 2 rows are not JSON: give one JSON object a line" in result.stderr
+    assert "rows.jsonl, lines 3, 7)" in result.stderr
+    assert "rows.jsonl, line 5 is not UTF-8 text" in result.stderr
+
+
+def test_one_reason_is_told_once_with_its_first_lines(tmp_path):
+    sized = GOOD | {"width": 640, "height": 480}
+    result = score(written(tmp_path, sized, *[GOOD] * 1200), "--space", "qwen3-vl")
+    assert result.stderr.count("which the space 'qwen3-vl' needs") == 1
+    assert "1200 broken rows were left out: 1200 rows have no 'width' and 'height'" in result.stderr
+    assert "rows.jsonl, lines 2, 3, 4, ...)" in result.stderr
+    assert "1200 broken rows were left out." in result.stdout
+    one = score(written(tmp_path, sized, GOOD), "--space", "qwen3-vl")
+    assert "1 broken row was left out" in one.stderr
+    assert "rows.jsonl, line 2 has no 'width' and 'height'" in one.stderr
+
+
+def test_reasons_without_end_take_no_memory_and_the_rest_is_counted(tmp_path):
+    rows = [GOOD | {"target": [5, 5, -i, 0]} for i in range(1, 51)]
+    found = score_file(written(tmp_path, GOOD, *rows))
+    assert len(found["broken_reasons"]) == 10
+    assert "; and 47 more." in score(written(tmp_path, GOOD, *rows)).stderr
+
+
+WORDS = ["rows", "acc@0.5", "acc@0.6", "acc@0.7", "acc@0.8", "acc@0.9", "miou", "cum iou", "parse rate"]
+LONG = "refgta_subsample_qwen2_5vl_7b_instruct_r1_100"
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 160])
+@pytest.mark.parametrize("names", [[], ["a", "b"], ["b", LONG, "c"], [f"city {i} by the sea" for i in range(30)]])
+def test_every_metric_of_every_group_can_be_read_on_a_terminal_of_any_width(tmp_path, width, names):
+    by = ["log"] if names else []
+    rows = [GOOD | {"log": name} for name in names] or [GOOD]
+    result = score_file(written(tmp_path, *rows), convention="dior_rsvg", by=by)
+    console = Console(width=width, file=io.StringIO())
+    for table in score_tables(result, by, width):
+        console.print(table)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("0.500") == 2 * (len(names) + bool(names) or 1)  # miou and cum_iou of every group, and of all
+    for word in [
+        *" ".join(WORDS).split(),
+        *(word for name in names if len(name) < width - 25 for word in name.split()),
+    ]:
+        assert word in text, word
+
+
+def test_a_terminal_of_80_columns_shows_every_metric(tmp_path):
+    command = f"{COMMAND} score {written(tmp_path, GOOD, GOOD | {'log': 'b'})} --by log --convention dior_rsvg"
+    shown = subprocess.run(
+        ["script", "-qec", command, "/dev/null"], capture_output=True, text=True, check=True,
+        env=os.environ | {"COLUMNS": "80", "TERM": "dumb"},
+    ).stdout  # fmt: skip
+    assert all(word in shown for word in WORDS)
+
+
+def test_control_characters_of_the_data_do_not_reach_the_terminal(tmp_path):
+    result = score(written(tmp_path, GOOD | {"log": "\x1b[31mred"}, GOOD | {"log": "a\nb"}, "{"), "--by", "log")
+    assert result.returncode == 0
+    assert r"\x1b[31mred" in result.stdout
+    assert r"a\nb" in result.stdout
+    assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_answers_of_another_kind_are_counted_and_told_in_every_line(tmp_path):
+    point, turned = GOOD | {"completion": "<point>[5, 5]</point>"}, GOOD | {"completion": "[10, 20, 30, 30, 90]"}
+    found = score_file(written(tmp_path, GOOD, point, turned), out=tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [(line["kind"], line["box"] is None) for line in lines] == [
+        ("horizontal", False), ("point", True), ("oriented", True),
+    ]  # fmt: skip
+    assert sum(counts.get("other kind", 0) for counts in found["problems"].values()) == 2
 
 
 def test_one_box_among_lists_is_broken(tmp_path):
@@ -341,6 +415,17 @@ def test_two_files_are_compared_pair_by_pair(tmp_path):
     table = compare(before, after)
     assert "+0.333" in table.stdout
     assert "b.jsonl, line 10 is not JSON" in table.stderr
+
+
+def test_files_of_one_name_and_one_file_in_two_spaces_are_told_apart(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    a, b = (written(tmp_path / name, GOOD | {"width": 900, "height": 900}) for name in "ab")
+    for arguments in ((a, b), (a, a, "--space", "qwen3-vl", "--space", "pixel")):
+        table = compare(*arguments).stdout
+        spaces = ("qwen3-vl", "pixel") if "--space" in arguments else ("pixel", "pixel")
+        assert f"A: {arguments[0]}, space {spaces[0]}\n" in table
+        assert f"B: {arguments[1]}, space {spaces[1]}\n" in table
 
 
 def test_differences_draw_prompts_where_their_field_is_named(tmp_path):
