@@ -105,6 +105,8 @@ def demo(
     from .training import WEIGHTS
 
     if quick:
+        if preset not in ("cpu", "quick"):
+            raise InputError("--quick is a preset of its own: leave out --preset or --quick.")
         preset = "quick"
     if weight not in WEIGHTS:
         raise InputError(f"--weight must be one of {', '.join(WEIGHTS)}, got {weight!r}.")

@@ -85,12 +85,14 @@ def verl(
     Example: `rsreward data verl data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --out data/verl/train.parquet`
     """
     from .datasets import read_examples
-    from .prompts import TEMPLATE
+    from .prompts import TEMPLATE, template_holding_query
     from .verl_data import verl_rows, write_parquet
 
+    asked = template_holding_query(template or TEMPLATE)
     file_to_write("--out", out, [file])
+    examples = read_examples(file)
     folder_to_write("the folder of --out,", out.parent)
-    rows = verl_rows(read_examples(file), images, template=template or TEMPLATE, embed=not paths)
+    rows = verl_rows(examples, images, template=asked, embed=not paths)
     with console.status("writing rows"):
         console.print(f"{write_parquet(rows, out):,} rows -> {out}")
 

@@ -21,7 +21,7 @@ from .gallery import RolloutGallery
 from .lines import write_whole
 from .outputs import same
 from .processors import load_processor, save_processor, with_bounds_of
-from .prompts import TEMPLATE
+from .prompts import TEMPLATE, template_holding_query
 from .training import newest_checkpoint
 from .training_rows import grpo_rows, sft_rows
 
@@ -75,9 +75,8 @@ def _parse(config: type, arguments: list[str], program: str) -> tuple[RecipeArgu
         raise InputError(str(error)) from None
     if not model.model_name_or_path:
         raise InputError("give the model by --model_name_or_path or in the config file.")
-    recipe.template = recipe.template or plan_of(model.model_name_or_path).get("template", TEMPLATE)
-    if "{query}" not in recipe.template:
-        raise InputError("--template must hold {query}, where the referring expression goes.")
+    before = plan_of(model.model_name_or_path).get("template", TEMPLATE)
+    recipe.template = template_holding_query(recipe.template or before)
     if model.load_in_4bit or model.load_in_8bit:
         raise InputError("quantized weights are not supported here: leave out --load_in_4bit and --load_in_8bit.")
     if not 0 < recipe.share <= 1:

@@ -212,6 +212,9 @@ def prepared(tmp_path_factory):
     [
         (["verl", "out/train.parquet", "--images", ".", "--out", "out/train.parquet"], "is the input itself"),
         (["verl", "out/train.parquet", "--images", ".", "--out", "out"], "--out out is a folder: name a file."),
+        (["verl", "out/train.parquet", "--images", ".", "--out", "x", "--template", "foo"], "must hold {query}"),
+        (["verl", "nope.parquet", "--images", ".", "--out", "x"], "there is no file nope.parquet"),
+        (["overlap", "nope.parquet", "out/train.parquet"], "there is no file nope.parquet"),
         (["inspect", "out/train.parquet", "--images", ".", "--out", "out/train.parquet"], "is the input itself"),
         (["inspect", "out/train.parquet", "--images", ".", "--out", "out"], "--out out is a folder"),
         (

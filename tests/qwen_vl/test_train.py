@@ -184,7 +184,7 @@ def test_the_plan_can_be_seen_without_training(world, tmp_path):
         (["--space", "metres"], "metres"),
         (["--use_peft", "--load_in_4bit"], "not supported"),
         (["--model_name_or_path", "no/such-qwen3-vl"], "no/such-qwen3-vl"),
-        (["--data", "nowhere.parquet"], "nowhere.parquet"),
+        (["--data", "nowhere.parquet"], "there is no file nowhere.parquet: make it with `rsreward cot`"),
         (["--space", "norm100"], "overlap the true ones by"),
     ],
 )
