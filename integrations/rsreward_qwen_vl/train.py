@@ -167,9 +167,31 @@ def space_of(model: str, name: str = "") -> Space:
         if name:
             return rsreward.space_named(name)
         trained_in = plan_of(model).get("space")
-        return Space(**trained_in) if trained_in else rsreward.space_for(model)
+        return Space(**trained_in) if trained_in else _family_of(model)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"--space: {error}") from None
+
+
+def _family_of(model: str) -> Space:
+    """The space of a model's family: by its name, else by what the `config.json` of its folder says it is."""
+    folder = Path(model)
+    try:
+        return rsreward.space_for(model)
+    except ValueError:
+        if not folder.exists():
+            known = ", ".join(rsreward.SPACES)
+            raise InputError(
+                f"there is no folder {model}, and as a name it tells no family: give the model's folder or name, or "
+                f"--space, one of {known}."
+            ) from None
+        try:
+            kind = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])
+            return rsreward.space_for(kind)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        raise
 
 
 def _shared(rows: Any, recipe: RecipeArguments, config: Any) -> Any:

@@ -153,8 +153,9 @@ def test_what_is_missing_is_named(tmp_path):
         load("dior", tmp_path)
     with pytest.raises(InputError, match=r"download vrsbench as https://.*Images_val"):
         load("vrsbench", tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no .*train.txt: it holds the object counters"):
-        list(load("dior_rsvg", tmp_path))
+    for name in DATASETS:
+        with pytest.raises(InputError, match=r"there is n.* in .*, which should hold .*, as https://"):
+            list(load(name, tmp_path))
     (tmp_path / "x.parquet").write_text("none")
     with pytest.raises(InputError, match="rsreward data prepare"):
         list(read_examples(tmp_path / "x.parquet"))

@@ -1,3 +1,4 @@
+import gzip
 import io
 import json
 import os
@@ -162,7 +163,14 @@ BAD = {
     "not an object": (["[1]"], [], "line 1 is not a JSON object"),
     "missing column": ([{"completion": "a"}], [], "line 1 has no field 'target'; it has 'completion'"),
     "missing chosen column": ([GOOD], ["--target-field", "box"], "line 1 has no field 'box'"),
-    "missing group": ([GOOD], ["--by", "city"], "line 1 has no field 'city'"),
+    "missing group": ([GOOD], ["--by", "city"], "no field 'city'; it has 'completion', 'target', 'log'."),
+    "another target": ([GOOD], ["--target-field", "log"], "'log' is a text that is not JSON"),
+    "another target's box": ([GOOD | {"box": [1]}], ["--target-field", "box"], "'box' must be four finite numbers"),
+    "verl's truth": ([{"output": "a", "gts": "[1, 2]"}], [], "'gts' must be four finite numbers"),
+    "another completion": ([GOOD], ["--completion-field", "target"], "'target' must be a text, not list"),
+    "one array": (["[", json.dumps(GOOD) + ",", json.dumps(GOOD), "]"], [], "line 1 opens a JSON array: `jq -c '.[]'"),
+    "one array in one line": ([json.dumps([GOOD])], [], "opens a JSON array"),
+    "compressed": ([gzip.compress(json.dumps(GOOD).encode())], [], "rows.jsonl is compressed: gunzip it"),
     "unknown space": ([GOOD], ["--space", "metres"], "unknown coordinate space 'metres'"),
     "NaN in a target": (['{"completion": "a", "target": [1, 2, NaN, 4]}'], [], "'target' must be four finite numbers"),
     "wrong shape": ([GOOD | {"target": [1, 2, 3]}], [], "'target' must be four finite numbers"),

@@ -193,6 +193,20 @@ def test_mistakes_are_named(world, tmp_path, more, said):
         run(*sft_arguments(world, tmp_path, *more))
 
 
+def test_a_folder_whose_name_tells_no_family_is_known_by_its_configuration(tmp_path):
+    folder = tmp_path / "mine"
+    with pytest.raises(InputError, match=r"there is no folder .*mine, and as a name it tells no family"):
+        space_of(str(folder))
+    folder.mkdir()
+    for kind, space in (("qwen2_5_vl", "qwen2.5-vl"), ("qwen3_vl", "qwen3-vl")):
+        (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+        assert space_of(str(folder)).name == space
+    for content in ('{"model_type": "llama"}', "{", "[]"):
+        (folder / "config.json").write_text(content)
+        with pytest.raises(InputError, match="names no family that is known here"):
+            space_of(str(folder))
+
+
 MODELS = ["Qwen/Qwen2.5-VL-3B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen3-VL-4B-Instruct",
           "Qwen/Qwen3-VL-8B-Instruct"]  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..lines import write_whole
 from ..outputs import folder_to_write, not_a_file
-from .example import SPLITS, Example, Flaw, inside, read_examples, write_examples
+from .example import SPLITS, Example, Flaw, LayoutError, inside, read_examples, write_examples
 from .refer import load_refer
 from .tables import load_geopix, load_lines
 from .voc import load_voc
@@ -75,7 +75,14 @@ def load(name: str, root: Path) -> Iterator[Example | Flaw]:
     source = DATASETS[name]
     if not root.is_dir():
         raise InputError(f"there is no folder {root}: download {name} as {source.home} says, into {source.layout}.")
-    return source.loader(root, name)
+    return _read(source, root, name)
+
+
+def _read(source: Source, root: Path, name: str) -> Iterator[Example | Flaw]:
+    try:
+        yield from source.loader(root, name)
+    except LayoutError as error:
+        raise InputError(f"{error} in {root}, which should hold {source.layout}, as {source.home} says.") from None
 
 
 def prepare(

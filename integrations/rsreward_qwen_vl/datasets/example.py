@@ -50,6 +50,10 @@ class Flaw:
     repaired: bool
 
 
+class LayoutError(InputError):
+    """Something that a data set's root folder should hold is not there."""
+
+
 SPLITS = ("train", "val", "test")
 SCHEMA = pa.schema(
     [
