@@ -1,14 +1,19 @@
 """The commands `rsreward data`: published data sets to Parquet, and a look at them."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .errors import InputError
-from .terminal import console
+from .outputs import file_to_write, folder_to_write, same
+from .terminal import console, printable
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Data sets: prepare, inspect, overlap.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="Data sets: prepare, scenes, verl, inspect, overlap."
+)
+PICTURES = (".png", ".jpg", ".jpeg")
 
 
 @app.command()
@@ -32,11 +37,11 @@ def prepare(
     if report["repaired"] or report["dropped"]:
         console.print(f"{report['repaired']:,} examples were repaired, {report['dropped']:,} dropped; the first:")
         for flaw in report["first_flaws"][:5]:
-            console.print(f"  {flaw}", markup=False)
+            console.print(printable(f"  {flaw}"))
     if report["images_without_file"]:
         console.print(
             f"{report['images_without_file']:,} of {report['images']:,} images have no file, such as "
-            f"{report['first_images_without_file'][0]}."
+            f"{printable(report['first_images_without_file'][0])}."
         )
     console.print(f"All of it is in {out / 'report.json'}.")
 
@@ -60,6 +65,7 @@ def scenes(
 
     if level not in LEVELS:
         raise InputError(f"--level must be one of {', '.join(map(str, LEVELS))}, got {level}.")
+    folder_to_write("the folder", out)
     counts = {"train": train, "val": val, "test": test}
     with console.status("drawing"):
         write_scenes(out, counts, level=level, size=size, seed=seed)
@@ -79,14 +85,14 @@ def verl(
     Example: `rsreward data verl data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --out data/verl/train.parquet`
     """
     from .datasets import read_examples
-    from .prompts import TEMPLATE
+    from .prompts import TEMPLATE, template_holding_query
     from .verl_data import verl_rows, write_parquet
 
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to {out.parent}: {error.strerror}.") from None
-    rows = verl_rows(read_examples(file), images, template=template or TEMPLATE, embed=not paths)
+    asked = template_holding_query(template or TEMPLATE)
+    file_to_write("--out", out, [file])
+    examples = read_examples(file)
+    folder_to_write("the folder of --out,", out.parent)
+    rows = verl_rows(examples, images, template=asked, embed=not paths)
     with console.status("writing rows"):
         console.print(f"{write_parquet(rows, out):,} rows -> {out}")
 
@@ -103,14 +109,28 @@ def inspect(
 
     Example: `rsreward data inspect data/dior_rsvg/test.parquet --images ~/DIOR-RSVG`
     """
-    from .datasets import read_examples
-    from .datasets.contact_sheet import contact_sheet
+    from .datasets import inside, read_examples
+    from .datasets.contact_sheet import choose, contact_sheet
 
+    file_to_write("--out", out, [file])
+    if out.suffix.lower() not in PICTURES:
+        raise InputError(f"--out {out} must be a picture: let its name end in {', '.join(PICTURES)}.")
+    if not images.is_dir():
+        raise InputError(f"--images {images} is not a folder: name the data set's root folder.")
     examples = list(read_examples(file))
     if not examples:
         raise InputError(f"{file} holds no example.")
-    contact_sheet(examples, images, count=count, seed=seed).save(out)
-    console.print(f"{min(count, len(examples))} of {len(examples):,} examples -> {out}")
+    if out.exists() and any(same(out, inside(images, example.image)) for example in examples):
+        raise InputError(f"--out {out} is an image of the data set: choose another file.")
+    chosen = choose(examples, count=count, seed=seed)
+    missing = [example.image for example in chosen if not inside(images, example.image).is_file()]
+    if len(missing) == len(chosen):
+        raise InputError(f"none of the {len(chosen)} images is in {images}, such as {missing[0]}: is --images right?")
+    contact_sheet(chosen, images).save(out)
+    console.print(f"{len(chosen)} of {len(examples):,} examples -> {out}")
+    if missing:
+        said = f"{len(missing)} of the {len(chosen)} images are not in {images}, such as {missing[0]}."
+        print(printable(f"rsreward: {said}"), file=sys.stderr)
 
 
 @app.command()
@@ -129,4 +149,4 @@ def overlap(
         f"{len(shared):,} photographs of {second} are in {first} too, with {shared.total():,} of its examples."
     )
     if shared:
-        console.print(f"Such as {', '.join(sorted(shared)[:10])}.")
+        console.print(printable(f"Such as {', '.join(sorted(shared)[:10])}."))

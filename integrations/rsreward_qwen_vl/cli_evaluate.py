@@ -35,17 +35,15 @@ def evaluate(
     from .evaluate import Asking, answer, results
     from .lines import write_whole
     from .processors import load_processor, with_bounds_of
-    from .prompts import TEMPLATE
+    from .prompts import TEMPLATE, template_holding_query
     from .train import plan_of, space_of
 
     if samples > 1 and temperature == 0:
         raise InputError("--samples above 1 needs --temperature above 0: greedy answers are all the same.")
-    if template and "{query}" not in template:
-        raise InputError("--template must hold {query}, where the referring expression goes.")
+    asked = template_holding_query(template or plan_of(model).get("template", TEMPLATE))
     answers_in = space_of(model, space)
     if endpoint is None:
         answers_in = with_bounds_of(answers_in, load_processor(model))
-    asked = template or plan_of(model).get("template", TEMPLATE)
     key = os.environ.get("OPENAI_API_KEY") or "none"
     asking = Asking(model, asked, endpoint, key, samples, temperature, max_new_tokens, batch_size, seed)
     examples = list(read_examples(data))[:limit]

@@ -8,9 +8,10 @@ from typing import Any
 from rsreward import Space, Tally, paired_differences
 from rsreward.answers import BoxKind
 
+from .broken import BrokenRows
 from .errors import InputError
 from .rows import Broken, Reader, Row, Source
-from .score import FIRST_BROKEN, Progress, chunks, reader_of
+from .score import Progress, chunks, reader_of
 from .scored import clusters_of, ratios_of, score_rows
 
 
@@ -34,8 +35,8 @@ def compare_files(
         kind, convention, completion, target, cluster, progress: as in `score_file`.
 
     Returns:
-        `rows`, `broken_rows`, `broken`; `a` and `b` with the metrics of each; `differences`: for each metric b - a and
-        the bounds of its paired 95 % bootstrap interval.
+        `rows`, `broken_rows`, `broken`, `broken_reasons`; `a` and `b` with the metrics of each; `differences`: for each
+        metric b - a and the bounds of its paired 95 % bootstrap interval.
 
     Raises:
         InputError: as `score_file`, and if the files do not hold the same rows.
@@ -44,24 +45,22 @@ def compare_files(
     sources = [Source(file) for file in (a, b)]
     tallies: list[Tally] = []
     clusters: dict[str, int] = {}
-    first_broken: list[str] = []
-    broken = 0
+    broken = BrokenRows()
     for chunk in chunks(_pairs(readers, sources)):
         pairs = [pair for pair in chunk if all(isinstance(row, Row) for row in pair)]
-        broken += len(chunk) - len(pairs)
-        errors = [row.error for pair in chunk for row in pair if isinstance(row, Broken)]
-        first_broken = [*first_broken, *errors][:FIRST_BROKEN]
+        for pair in chunk:
+            for row in [row for row in pair if isinstance(row, Broken)][:1]:
+                broken.add(row)
         for i, rows in enumerate(zip(*pairs, strict=True)):
             if len(tallies) == i:
                 tallies.append(Tally(ratios_of(readers[i], rows[0].several), empty=float(rows[0].several)))
             tallies[i].update(score_rows(list(rows), readers[i]).columns, clusters_of(list(rows), clusters))
         progress(sum(source.done for source in sources), sum(source.size for source in sources))
     if not tallies:
-        raise InputError(first_broken[0] if broken else f"{a} holds no rows.")
+        raise InputError(broken.first[0] if broken.count else f"{a} holds no rows.")
     return {
         "rows": tallies[0].rows,
-        "broken_rows": broken,
-        "broken": first_broken,
+        **broken.result(),
         "a": tallies[0].compute(),
         "b": tallies[1].compute(),
         "differences": paired_differences(*tallies),

@@ -23,6 +23,7 @@ from .errors import InputError
 from .generation import generate
 from .images import chat, open_image
 from .lines import resume_lines, same_settings
+from .outputs import folder_to_write
 from .processors import load_processor
 from .prompts import instruction, prompt
 
@@ -70,7 +71,7 @@ def answer(
     wanted = {(e.dataset, e.source_id, sample): e for sample in range(asking.samples) for e in examples}
     if len(wanted) < asking.samples * len(examples):
         raise InputError("two questions have the same dataset and source_id: prepare the data again.")
-    out.mkdir(parents=True, exist_ok=True)
+    folder_to_write("--out", out)
     settings = {name: value for name, value in asdict(asking).items() if name not in ("key", "samples")}
     same_settings(out / "asked.json", settings | {"weights": _weights(asking.model)})
     path = out / "completions.jsonl"

@@ -7,6 +7,8 @@ import torch
 
 from rsreward import Space, from_pixels
 
+from .errors import InputError
+
 SHORT = "Locate {query}."  # for models that are trained from nothing
 TEMPLATE = (
     "Locate {query}. First reason about where it lies, in the image and from other objects, within <think> </think>; "
@@ -21,6 +23,17 @@ def instruction(query: str, template: str = SHORT) -> str:
     'Locate the left ship.'
     """
     return template.replace("{query}", query)
+
+
+def template_holding_query(template: str) -> str:
+    """The template.
+
+    Raises:
+        InputError: if the query has no place in it.
+    """
+    if "{query}" not in template:
+        raise InputError("--template must hold {query}, where the referring expression goes.")
+    return template
 
 
 def prompt(query: str, template: str = SHORT) -> list[dict[str, Any]]:

@@ -26,6 +26,8 @@ SIZES, SHOWN = ("width", "height"), ("image", "query")
 PLACES = ("@size", "@region")  # what --by can name beside fields: worked out from the target
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".parquet")
 BATCH = 128
+COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")  # gzip, zstd, bzip2, xz
+ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:\{|$)")  # of objects, in one line or in many
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Broken:
-    """A row that cannot be scored, and why, in a sentence that names its file and line."""
+    """A row that cannot be scored, and why, to be put behind the name of the line."""
 
     file: Path
     line: int
-    error: str
+    reason: str
+
+    @property
+    def error(self) -> str:
+        """The sentence that names its file and line."""
+        return f"{self.file}, line {self.line}{self.reason}"
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Reader:
             try:
                 row = self.row(record, several)
             except InputError as error:
-                yield Broken(file, line, f"{file}, line {line}{error}")
+                yield Broken(file, line, str(error))
                 continue
             several = row["several"]
             yield Row(file=file, line=line, **row)
@@ -101,10 +108,11 @@ class Reader:
             raise record
         if not isinstance(record, dict):
             raise InputError(" is not a JSON object: give an object with the fields 'completion' and 'target'.")
-        completion = _completion(record[_field(record, self.completion, COMPLETIONS)])
-        truth = _truth(record[_field(record, self.target, TARGETS)])
-        record = truth | record
-        groups = tuple(record[_field(record, by, ())] if by not in PLACES else None for by in self.by)
+        said_in, true_in = _field(record, self.completion, COMPLETIONS), _field(record, self.target, TARGETS)
+        completion = _completion(record[said_in], said_in)
+        truth = _truth(record[true_in], true_in)
+        own, record = record, truth | record
+        groups = tuple(record[_field(record, by, (), own)] if by not in PLACES else None for by in self.by)
         width, height = (_size(record.get(side), side) for side in SIZES)
         if width is None or height is None:
             width = height = None
@@ -118,14 +126,14 @@ class Reader:
         image, query = (value if isinstance(value := record.get(name), str) else None for name in SHOWN)
         return {
             "completion": completion,
-            "target": _targets(truth["bbox"], self.kind, several),
+            "target": _targets(truth["bbox"], self.kind, several, true_in),
             "several": several,
             "width": width,
             "height": height,
             "image": image,
             "query": query,
             "groups": groups,
-            "cluster": str(record[_field(record, self.cluster, ())]) if self.cluster else None,
+            "cluster": str(record[_field(record, self.cluster, (), own)]) if self.cluster else None,
         }
 
     def _must_not_need_sizes(self) -> None:
@@ -177,10 +185,18 @@ class Source:
         except OSError as error:
             raise InputError(f"cannot read {file}: {error.strerror}.") from None
         with stream:
+            first = True
             for number, line in enumerate(stream, 1):
                 self.done += len(line)
-                if not line.isspace():
-                    yield number, _json(line)
+                if line.isspace():
+                    continue
+                if first and line.startswith(COMPRESSED):
+                    raise InputError(f"{file} is compressed: gunzip it, or whatever undoes it.")
+                if first and ARRAY.match(line):
+                    yield number, InputError(f" opens a JSON array: `jq -c '.[]' {file}` makes lines of it.")
+                    return
+                first = False
+                yield number, _json(line)
 
     def _parquet(self, file: Path, fields: set[str]) -> Iterator[tuple[int, Any]]:
         import pyarrow as pa
@@ -218,21 +234,21 @@ def _json(text: bytes | str) -> Any:
         return InputError(" is not JSON: give one JSON object a line.")
 
 
-def _field(record: dict[str, Any], chosen: str | None, known: Iterable[str]) -> str:
-    """The name of a field that the record has."""
+def _field(record: dict[str, Any], chosen: str | None, known: Iterable[str], own: dict[str, Any] | None = None) -> str:
+    """The name of a field that the record has; `own` are those to name where it has none."""
     names = [chosen] if chosen else list(known)
     for name in names:
         if name in record:
             return name
-    raise InputError(f" has no field {names[0]!r}; it has {', '.join(map(repr, record))}.")
+    raise InputError(f" has no field {names[0]!r}; it has {', '.join(map(repr, own or record))}.")
 
 
-def _completion(value: Any) -> str:
+def _completion(value: Any, name: str) -> str:
     """A text; of chat messages that of all of them."""
     if isinstance(value, str):
         return value
     if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
-        raise InputError(f": 'completion' must be a text, not {type(value).__name__}.")
+        raise InputError(f": {name!r} must be a text, not {type(value).__name__}.")
     from rsreward_trl.columns import completion_text
 
     try:
@@ -241,16 +257,16 @@ def _completion(value: Any) -> str:
         raise InputError(f": {error}") from None
 
 
-def _truth(value: Any) -> dict[str, Any]:
+def _truth(value: Any, name: str) -> dict[str, Any]:
     """A target as an object with `bbox`: it may be the box or boxes, such an object, or the JSON text of either."""
     if isinstance(value, str):
         value = _json(value)
     if isinstance(value, dict):
         if "bbox" not in value:
-            raise InputError(f": 'target' must hold 'bbox', and holds {', '.join(map(repr, value))}.")
+            raise InputError(f": {name!r} must hold 'bbox', and holds {', '.join(map(repr, value))}.")
         return value
     if isinstance(value, InputError):
-        raise InputError(": 'target' is a text that is not JSON.")
+        raise InputError(f": {name!r} is a text that is not JSON.")
     return {"bbox": value}
 
 
@@ -264,24 +280,24 @@ def _size(value: Any, side: str) -> float | None:
     return value  # type: ignore[no-any-return]
 
 
-def _targets(value: Any, kind: BoxKind, several: bool) -> list[list[float]]:
+def _targets(value: Any, kind: BoxKind, several: bool, name: str) -> list[list[float]]:
     """The true boxes of a row: one, or all of them where targets are lists of boxes."""
     if not isinstance(value, list) or several != _is_set(value):
         form = "a list of boxes, as in the first row" if several else "one box"
-        raise InputError(f": 'target' must be {form}, got {value!r:.200}.")
-    return [_box(box, kind) for box in value] if several else [_box(value, kind)]
+        raise InputError(f": {name!r} must be {form}, got {value!r:.200}.")
+    return [_box(box, kind, name) for box in value] if several else [_box(value, kind, name)]
 
 
 def _is_set(target: Any) -> bool:
     return isinstance(target, list) and all(isinstance(box, list) for box in target)
 
 
-def _box(box: list[Any], kind: BoxKind) -> list[float]:
+def _box(box: list[Any], kind: BoxKind, name: str) -> list[float]:
     form, count = ("[x1, y1, x2, y2]", "four") if kind == "horizontal" else ("[cx, cy, w, h, angle]", "five")
     if len(box) != (4 if kind == "horizontal" else 5) or not all(map(_number, box)):
-        raise InputError(f": 'target' must be {count} finite numbers {form}, got {box!r:.200}.")
+        raise InputError(f": {name!r} must be {count} finite numbers {form}, got {box!r:.200}.")
     if kind == "horizontal" and (box[2] < box[0] or box[3] < box[1]):
-        raise InputError(f": 'target' must have x1 <= x2 and y1 <= y2, got {box!r:.200}.")
+        raise InputError(f": {name!r} must have x1 <= x2 and y1 <= y2, got {box!r:.200}.")
     if kind == "oriented" and min(box[2:4]) < 0:
-        raise InputError(f": 'target' must have no negative side, got {box!r:.200}.")
+        raise InputError(f": {name!r} must have no negative side, got {box!r:.200}.")
     return box

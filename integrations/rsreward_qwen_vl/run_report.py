@@ -34,6 +34,10 @@ def write_run_report(run: Path) -> Path:
     plan, history, results = (_read(run / f"{name}.json") for name in ("plan", "history", "results"))
     if plan is None and results is None:
         raise InputError(f"{run} holds neither plan.json nor results.json: give the folder of sft, grpo or evaluate.")
+    if isinstance(results, dict) and results.keys() >= {"start", "sft", "settings"}:
+        raise InputError(f"{run} is a run of `rsreward demo`, whose page is {run / 'report.html'}.")
+    if results is not None and not (isinstance(results, dict) and results.keys() >= {"metrics", "groups", "asked"}):
+        raise InputError(f"{run / 'results.json'} is not what `rsreward evaluate` writes: give the folder of a run.")
     points = {
         title: [(entry["step"], float(entry[key])) for entry in history or () if entry.get(key) is not None]
         for title, key in PANELS.items()

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rsreward import CONVENTIONS, SPACES, Space, Tally, space_for, space_named
-from rsreward.answers import BoxKind
+from rsreward.answers import READ_AS, BoxKind
 
+from .broken import BrokenRows
 from .errors import InputError
+from .outputs import file_to_write, part_of
 from .rows import PLACES, Broken, Reader, Row, Source, natural
 from .scored import Scored, clusters_of, members_of, ratios_of, score_rows
 
 CHUNK = 1024
 MOST_GROUPS, GROUP_BUCKETS = 1000, 256
-FIRST_BROKEN = 10
+OTHER_KIND = "other kind"  # numbers were read, such as a point, and they are no box of the kind that is asked for
 Progress = Callable[[int, int], None]
 
 
@@ -34,7 +36,7 @@ class Totals:
         groups: by name, over the rows of each.
         clusters: the number of each cluster of rows.
         problems: of each dialect, how many answers were in it and how often each problem was met.
-        broken: how many rows could not be scored; `first_broken` says why the first ones could not.
+        broken: the rows that could not be scored.
         unsized: how many scored rows have no width and height, where these would have counted.
     """
 
@@ -42,8 +44,7 @@ class Totals:
     groups: dict[str, Tally] = field(default_factory=dict)
     clusters: dict[str, int] = field(default_factory=dict)
     problems: dict[str, Counter[str]] = field(default_factory=dict)
-    broken: int = 0
-    first_broken: list[str] = field(default_factory=list)
+    broken: BrokenRows = field(default_factory=BrokenRows)
     unsized: int = 0
 
     def add(self, scored: Scored, reader: Reader) -> None:
@@ -63,26 +64,20 @@ class Totals:
             theirs = None if clusters is None else clusters[members]
             self.groups[name].update({column: values[members] for column, values in scored.columns.items()}, theirs)
         for answer in scored.answers:
-            self.problems.setdefault(answer.dialect, Counter()).update(("answers", *answer.problems))
+            other = (OTHER_KIND,) if answer.boxes and answer.kind not in READ_AS[reader.kind] else ()
+            self.problems.setdefault(answer.dialect, Counter()).update(("answers", *answer.problems, *other))
         if reader.space.needs_size or CONVENTIONS[reader.convention].side:
             self.unsized += sum(row.width is None for row in scored.rows)
-
-    def add_broken(self, row: Broken) -> None:
-        """Count a row that cannot be scored."""
-        self.broken += 1
-        if len(self.first_broken) < FIRST_BROKEN:
-            self.first_broken.append(row.error)
 
     def result(self) -> dict[str, Any]:
         """As `score_file` returns it."""
         tally = self.tally
         if tally is None:
-            raise InputError(self.first_broken[0])
+            raise InputError(self.broken.first[0])
         groups = {name: self.groups[name] for name in sorted(self.groups, key=natural)} or {"all": tally}
         return {
             "rows": tally.rows,
-            "broken_rows": self.broken,
-            "broken": self.first_broken,
+            **self.broken.result(),
             "rows_without_size": self.unsized,
             "metrics": {"rows": tally.rows} | tally.compute(),
             "intervals": tally.intervals(),
@@ -126,10 +121,11 @@ def score_file(
 
     Returns:
         `rows` that were scored, `broken_rows` that were not, `broken` with what is wrong with the first ten,
-        `rows_without_size`; `metrics` and their 95 % `intervals` over all rows; `groups` and `group_intervals` for each
-        value of `by` ("all" without it; "field=value" where there are several): the rows, the convention's metrics,
-        `positional_reward` and `format_reward`, for sets `precision@k`, `recall@k`, `f1@k`, `set_reward`,
-        `format_reward` and `parse_rate`; `problems` by dialect.
+        `broken_reasons` with the rows and the first places of each reason, `rows_without_size`; `metrics` and their
+        95 % `intervals` over all rows; `groups` and `group_intervals` for each value of `by` ("all" without it;
+        "field=value" where there are several): the rows, the convention's metrics, `positional_reward` and
+        `format_reward`, for sets `precision@k`, `recall@k`, `f1@k`, `set_reward`, `format_reward` and `parse_rate`;
+        `problems` by dialect.
 
     Raises:
         InputError: naming the option or the file that is wrong, or what is wrong with the first row if all are broken.
@@ -147,14 +143,26 @@ def score_file(
                 lines = _lines(scored, by)
             for row in chunk:
                 if isinstance(row, Broken):
-                    totals.add_broken(row)
+                    totals.broken.add(row)
                     write({"line": row.line, "error": row.error}, row.file)
                 else:
                     write(next(lines), row.file)
             progress(source.done, source.size)
-        if not totals.tally and not totals.broken:
+        if not totals.tally and not totals.broken.count:
             raise InputError(f"{file} holds no rows.")
         return totals.result()
+
+
+def said_of_unsized(result: dict[str, Any], convention: str) -> str:
+    """A sentence about the rows whose image has no size; nothing where there are none."""
+    count, side = result.get("rows_without_size"), CONVENTIONS[convention].side
+    if not count:
+        return ""
+    where = f", in an image of {side:g} x {side:g}" if side else ""
+    return (
+        f"{count} of {result['rows']} rows have no width and height: "
+        f"their boxes were taken for pixels of the original image{where}."
+    )
 
 
 def reader_of(
@@ -209,7 +217,7 @@ def _lines(scored: Scored, by: Sequence[str]) -> Iterator[dict[str, Any]]:
         line: dict[str, Any] = {"line": row.line} | (dict(zip(by, row.groups, strict=True)) if by else {"group": "all"})
         line["box"] = pred.tolist() if several else pred[0].tolist() if len(pred) else None
         line |= {names.get(name, name): value for name, value in zip(scored.columns, values, strict=True)}
-        yield line | {"dialect": answer.dialect, "problems": answer.problems}
+        yield line | {"kind": answer.kind, "dialect": answer.dialect, "problems": answer.problems}
 
 
 @contextmanager
@@ -218,9 +226,8 @@ def _results(out: Path | None, source: Source) -> Iterator[Callable[[dict[str, A
     if out is None:
         yield lambda line, file: None
         return
-    if out.is_dir() or out.resolve() in [file.resolve() for file in source.files]:
-        raise InputError(f"--out {out} is {'a folder' if out.is_dir() else 'the input itself'}: choose another file.")
-    part = out.with_name(out.name + ".part")
+    file_to_write("--out", out, source.files)
+    part = part_of(out)
     try:
         with part.open("w", encoding="utf-8") as sink:
             yield lambda line, file: _write(sink, line if file == source.path else {"file": file.name} | line)

@@ -11,6 +11,7 @@ from torch import Tensor
 from rsreward import corners
 from rsreward.boxes import centre_offset
 
+from .broken import MOST_REASONS, said_of_broken
 from .errors import InputError
 from .figures import jpeg
 from .rows import Row
@@ -43,7 +44,7 @@ class ScoreReport:
         self.offsets = torch.zeros(CELLS, CELLS, dtype=torch.long)
         self.far = 0
         self.kept: dict[str, list[tuple[float, float, dict[str, Any]]]] = {"worst": [], "best": [], "unread": []}
-        self.several = False
+        self.several, self.read = False, 0
         self.draws = torch.Generator().manual_seed(0)
 
     def watch(self, scored: Scored) -> None:
@@ -55,9 +56,14 @@ class ScoreReport:
             bins = torch.where(read, 1 + (values * BINS).ceil().long(), 0)
             self.histogram += torch.bincount(bins, minlength=BINS + 2)
             self._watch_offsets(scored)
-        ties = torch.rand(len(values), generator=self.draws, dtype=torch.float64)
-        for kind, rank in (("worst", values), ("best", -values), ("unread", values * 0)):
-            order = ties.argsort()  # among equals any, by the seed
+        self.read += int(read.sum())
+        draws = torch.rand(len(values), generator=self.draws, dtype=torch.float64)  # among equals any, by the seed
+        for kind, rank, ties in (
+            ("worst", values, draws),
+            ("best", -values, -draws),
+            ("unread", values * 0, draws),
+        ):
+            order = ties.argsort()
             order = order[rank[order].argsort(stable=True)]
             first = order[(read if kind != "unread" else ~read)[order]][:SHOWN].tolist()
             new = [(rank[i].item(), ties[i].item(), _kept(scored, i, values[i].item())) for i in first]
@@ -75,16 +81,21 @@ class ScoreReport:
         self.offsets.view(-1).index_add_(0, row * CELLS + column, torch.ones_like(row))
         self.far += int((~inside).sum())
 
-    def write(self, result: dict[str, Any], about: dict[str, str]) -> None:
+    def write(self, result: dict[str, Any], about: dict[str, str]) -> str:
         """Write the page.
 
         Args:
             result: of `score_file`.
             about: what to say of the run, by name.
+
+        Returns:
+            A sentence about the images that should be on it and are not; nothing where there is nothing to say.
         """
         environment = Environment(loader=PackageLoader("rsreward_qwen_vl"), autoescape=True)
         problems = sorted({name for counts in result["problems"].values() for name in counts} - {"answers"})
-        cards = {kind: [self._card(kept) for _, _, kept in entries] for kind, entries in self.kept.items()}
+        half = self.read // 2  # of few rows no one is both among the worst and among the best
+        limits = {"worst": half, "best": self.read - half, "unread": SHOWN}
+        cards = {kind: [self._card(kept) for _, _, kept in of[: limits[kind]]] for kind, of in self.kept.items()}
         from . import charts  # matplotlib: not before the rows are done, for their memory's sake
 
         drawn = {"IoU": charts.histogram(self.histogram), "Centre": charts.offset_map(self.offsets, REACH)}
@@ -92,6 +103,7 @@ class ScoreReport:
             result=result,
             about=about,
             problems=problems,
+            broken=said_of_broken(result, most=MOST_REASONS),
             charts={} if self.several else drawn,
             far=self.far,
             reach=REACH,
@@ -104,6 +116,22 @@ class ScoreReport:
             self.html.write_text(html, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise InputError(f"cannot write to {self.html}: {error.strerror}.") from None
+        return self._said_of_images([card for of in cards.values() for card in of])
+
+    def _said_of_images(self, cards: list[dict[str, Any]]) -> str:
+        """A sentence about the images that the page should show and does not; nothing where all are there."""
+        found, missing = (sum(bool(card[name]) for card in cards) for name in ("src", "missing"))
+        if self.images is None or found == len(cards):
+            return ""
+        if not found and not missing:
+            return f"no image is shown: the rows have no field 'image' that names one in --images {self.images}."
+        if not missing:
+            return ""
+        such = next(card["missing"] for card in cards if card["missing"])
+        return (
+            f"{found or 'none'} of the {found + missing} images to show could be read from --images {self.images}: "
+            f"{such}."
+        )
 
     def _card(self, kept: dict[str, Any]) -> dict[str, Any]:
         """What the page shows of a row: its picture, its boxes as polygons, the view that holds them."""

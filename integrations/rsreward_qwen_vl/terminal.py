@@ -2,11 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from unicodedata import category
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(highlight=False, markup=False)
+wide_console = Console() if console.is_terminal else Console(width=160)
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control and formatting characters, lone surrogates, line separators
+
+
+def printable(text: str) -> str:
+    """Text from a file or a model, with what would steer a terminal written out.
+
+    >>> printable("\\x1b[31mred ä")
+    '\\\\x1b[31mred ä'
+    """
+    return "".join(repr(c)[1:-1] if category(c) in _HIDDEN else c for c in text)
 
 
 @contextmanager

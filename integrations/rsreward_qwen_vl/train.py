@@ -19,8 +19,9 @@ from rsreward import Space
 from .errors import InputError
 from .gallery import RolloutGallery
 from .lines import write_whole
+from .outputs import same
 from .processors import load_processor, save_processor, with_bounds_of
-from .prompts import TEMPLATE
+from .prompts import TEMPLATE, template_holding_query
 from .training import newest_checkpoint
 from .training_rows import grpo_rows, sft_rows
 
@@ -74,9 +75,8 @@ def _parse(config: type, arguments: list[str], program: str) -> tuple[RecipeArgu
         raise InputError(str(error)) from None
     if not model.model_name_or_path:
         raise InputError("give the model by --model_name_or_path or in the config file.")
-    recipe.template = recipe.template or plan_of(model.model_name_or_path).get("template", TEMPLATE)
-    if "{query}" not in recipe.template:
-        raise InputError("--template must hold {query}, where the referring expression goes.")
+    before = plan_of(model.model_name_or_path).get("template", TEMPLATE)
+    recipe.template = template_holding_query(recipe.template or before)
     if model.load_in_4bit or model.load_in_8bit:
         raise InputError("quantized weights are not supported here: leave out --load_in_4bit and --load_in_8bit.")
     if not 0 < recipe.share <= 1:
@@ -167,9 +167,31 @@ def space_of(model: str, name: str = "") -> Space:
         if name:
             return rsreward.space_named(name)
         trained_in = plan_of(model).get("space")
-        return Space(**trained_in) if trained_in else rsreward.space_for(model)
+        return Space(**trained_in) if trained_in else _family_of(model)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"--space: {error}") from None
+
+
+def _family_of(model: str) -> Space:
+    """The space of a model's family: by its name, else by what the `config.json` of its folder says it is."""
+    folder = Path(model)
+    try:
+        return rsreward.space_for(model)
+    except ValueError:
+        if not folder.exists():
+            known = ", ".join(rsreward.SPACES)
+            raise InputError(
+                f"there is no folder {model}, and as a name it tells no family: give the model's folder or name, or "
+                f"--space, one of {known}."
+            ) from None
+        try:
+            kind = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])
+            return rsreward.space_for(kind)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        raise
 
 
 def _shared(rows: Any, recipe: RecipeArguments, config: Any) -> Any:
@@ -212,6 +234,8 @@ def _planned(
     folder = Path(config.output_dir)
     if not recipe.dry_run:
         _same_plan(folder, plan)
+        if same(folder, Path(str(model.model_name_or_path))):
+            raise InputError(f"--output_dir {folder} is the model to start from: give another.")
     if config.process_index == 0:
         print(yaml.safe_dump(plan, sort_keys=False), end="", flush=True)
         if not recipe.dry_run:

@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 
@@ -12,6 +11,7 @@ from rsreward import Space, iou, parse_boxes
 
 from .cot import SCHEMA as COT_SCHEMA
 from .datasets import inside, read_examples
+from .datasets.example import parquet
 from .errors import InputError
 from .images import open_image
 from .prompts import prompt
@@ -36,11 +36,11 @@ def sft_rows(path: Path, images: Path, template: str, space: Space) -> Dataset:
     Raises:
         InputError: if the file is another, or its chains are written in another coordinate space.
     """
-    try:
-        table = pq.read_table(path, columns=COT_SCHEMA.names)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is no file of chains ({error}): make it with `rsreward cot`.") from None
-    columns: Rows = table.to_pydict()
+    file = parquet(path, "rsreward cot")
+    missing = [name for name in COT_SCHEMA.names if name not in file.schema_arrow.names]
+    if missing:
+        raise InputError(f"{path} is no file of chains, it has no column {missing[0]}: make it with `rsreward cot`.")
+    columns: Rows = file.read(COT_SCHEMA.names).to_pydict()
     if not columns["image"]:
         raise InputError(f"{path} holds no chain.")
     pred = parse_boxes(columns["completion"], space=space, width=columns["width"], height=columns["height"])

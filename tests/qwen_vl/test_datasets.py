@@ -10,6 +10,7 @@ import pytest
 import torch
 from layouts import SCENES, WRITERS, write_lines, write_refer, write_voc, write_vrsbench
 from PIL import Image
+from refusals import refused
 from rsreward_qwen_vl.datasets import DATASETS, Flaw, load, prepare, read_examples, shared_photographs
 from rsreward_qwen_vl.datasets.contact_sheet import contact_sheet
 from rsreward_qwen_vl.datasets.scenes import write_scenes
@@ -152,8 +153,9 @@ def test_what_is_missing_is_named(tmp_path):
         load("dior", tmp_path)
     with pytest.raises(InputError, match=r"download vrsbench as https://.*Images_val"):
         load("vrsbench", tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"no .*train.txt: it holds the object counters"):
-        list(load("dior_rsvg", tmp_path))
+    for name in DATASETS:
+        with pytest.raises(InputError, match=r"there is n.* in .*, which should hold .*, as https://"):
+            list(load(name, tmp_path))
     (tmp_path / "x.parquet").write_text("none")
     with pytest.raises(InputError, match="rsreward data prepare"):
         list(read_examples(tmp_path / "x.parquet"))
@@ -195,6 +197,54 @@ def test_the_command_says_what_it_found(tmp_path):
     done = subprocess.run([*run, "prepare", "dior", str(tmp_path), "--out", "x"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data set with its root, prepared in `out`."""
+    root = tmp_path_factory.mktemp("prepared")
+    write_voc(root)
+    prepare("dior_rsvg", root, root / "out")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["verl", "out/train.parquet", "--images", ".", "--out", "out/train.parquet"], "is the input itself"),
+        (["verl", "out/train.parquet", "--images", ".", "--out", "out"], "--out out is a folder: name a file."),
+        (["verl", "out/train.parquet", "--images", ".", "--out", "x", "--template", "foo"], "must hold {query}"),
+        (["verl", "nope.parquet", "--images", ".", "--out", "x"], "there is no file nope.parquet"),
+        (["overlap", "nope.parquet", "out/train.parquet"], "there is no file nope.parquet"),
+        (["inspect", "out/train.parquet", "--images", ".", "--out", "out/train.parquet"], "is the input itself"),
+        (["inspect", "out/train.parquet", "--images", ".", "--out", "out"], "--out out is a folder"),
+        (
+            ["inspect", "out/train.parquet", "--images", ".", "--out", "JPEGImages/00000.jpg"],
+            "an image of the data set",
+        ),
+        (["inspect", "out/train.parquet", "--images", ".", "--out", "x"], "let its name end in .png, .jpg, .jpeg"),
+        (["inspect", "out/train.parquet", "--images", "nope"], "--images nope is not a folder"),
+        (["inspect", "out/train.parquet", "--images", "Annotations"], "none of the 2 images is in Annotations"),
+        (["prepare", "dior_rsvg", ".", "--out", "train.txt"], "--out train.txt must be a folder"),
+        (["scenes", "train.txt"], "train.txt must be a folder"),
+    ],
+)
+def test_what_is_read_is_never_written_over_and_mistakes_are_one_sentence(
+    prepared, monkeypatch, capsys, arguments, said
+):
+    files = {path: path.read_bytes() for path in prepared.rglob("*") if path.is_file()}
+    assert said in refused(monkeypatch, capsys, prepared, "data", *arguments)
+    assert {path: path.read_bytes() for path in prepared.rglob("*") if path.is_file()} == files
+
+
+def test_inspect_says_how_many_images_are_missing_or_broken(prepared, tmp_path):
+    (tmp_path / "JPEGImages").mkdir()
+    (tmp_path / "JPEGImages/00000.jpg").write_text("no image")
+    command = [str(Path(sys.executable).with_name("rsreward")), "data", "inspect", str(prepared / "out/train.parquet")]
+    options = ["--images", str(tmp_path), "--out", str(tmp_path / "sheet.png")]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert f"1 of the 2 images are not in {tmp_path}, such as JPEGImages/00001.jpg." in done.stderr
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
 
 
 @beside

@@ -3,10 +3,12 @@ import re
 from dataclasses import replace
 
 import pytest
+from refusals import refused
 from rsreward_qwen_vl import demo
 from rsreward_qwen_vl.demo import PRESETS, run_demo
 from rsreward_qwen_vl.errors import InputError
 from rsreward_qwen_vl.report import reward_cost, write_report
+from rsreward_qwen_vl.run_report import write_run_report
 from rsreward_qwen_vl.training import Schedule, newest_checkpoint
 
 SMALL = replace(
@@ -67,6 +69,22 @@ def test_the_report_needs_nothing_but_itself(finished):
     assert set(re.findall(r'src="([^:]+):', html)) == {"data"}
     assert "http" not in html.split("</style>")[1]
     assert 'class="key" style="border-color:#ffffff"' in html
+
+
+def test_the_page_of_a_demo_is_its_own_and_report_says_so(finished, tmp_path):
+    (tmp_path / "results.json").write_text("[1]")
+    page = write_report(finished[0]).read_bytes()
+    with pytest.raises(InputError, match=r"a run of `rsreward demo`, whose page is .*report\.html\."):
+        write_run_report(finished[0])
+    assert (finished[0] / "report.html").read_bytes() == page
+    with pytest.raises(InputError, match="not what `rsreward evaluate` writes"):
+        write_run_report(tmp_path)
+
+
+@pytest.mark.parametrize("preset", ["gpu", "large"])
+def test_a_quick_demo_has_no_other_preset(tmp_path, monkeypatch, capsys, preset):
+    told = refused(monkeypatch, capsys, tmp_path, "demo", "--quick", "--preset", preset)
+    assert "--quick is a preset of its own: leave out --preset or --quick." in told
 
 
 def test_a_finished_run_resumes_to_the_same_results_without_training(finished, monkeypatch):

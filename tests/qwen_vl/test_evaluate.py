@@ -121,6 +121,8 @@ def test_mistakes_are_named(world, tmp_path):
         run(world, tmp_path, "--samples", 2)
     with pytest.raises(InputError, match="no/such-qwen3-vl"):
         run(world, tmp_path, model="no/such-qwen3-vl")
+    with pytest.raises(InputError, match=r"\{query\}"):
+        run(world, tmp_path, "--template", "Find it.")
     run(world, tmp_path, "--limit", 2)
     with pytest.raises(InputError, match="with another seed"):
         run(world, tmp_path, "--limit", 2, "--seed", 1)

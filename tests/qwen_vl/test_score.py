@@ -1,4 +1,7 @@
+import gzip
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from rsreward_qwen_vl.cli import main
+from refusals import refused
+from rich.console import Console
 from rsreward_qwen_vl.errors import InputError
 from rsreward_qwen_vl.score import CHUNK, score_file
+from rsreward_qwen_vl.score_table import score_tables
 
 from rsreward import CONVENTIONS, parse_boxes, positional_reward
 
@@ -61,6 +66,41 @@ def test_the_input_and_folders_are_not_written_over(tmp_path, out):
     before = file.read_text()
     result = score(file, "--out", tmp_path / out)
     assert (result.returncode, result.stderr.count("\n"), file.read_text()) == (2, 1, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--html", "rows.jsonl"], "--html rows.jsonl is the input itself"),
+        (["--html", "."], "--html . is a folder"),
+        (["--html", "z", "--out", "z"], "--html z is what --out writes"),
+        (["--html", "hard", "--by", "log"], "--html hard is the input itself"),
+    ],
+)
+def test_a_page_is_not_written_over_the_rows(tmp_path, monkeypatch, capsys, options, said):
+    file = written(tmp_path, GOOD)
+    (tmp_path / "hard").hardlink_to(file)
+    before = file.read_text()
+    assert said in refused(monkeypatch, capsys, tmp_path, "score", "rows.jsonl", *options)
+    assert file.read_text() == before
+
+
+def test_a_page_is_not_written_over_a_file_of_the_folder_that_is_scored(tmp_path, monkeypatch, capsys):
+    (tmp_path / "dumps").mkdir()
+    file = written(tmp_path / "dumps", GOOD)
+    before = file.read_text()
+    for option in ("--html", "--out"):
+        told = refused(monkeypatch, capsys, tmp_path, "score", "dumps", option, "dumps/rows.jsonl")
+        assert f"{option} dumps/rows.jsonl is the input itself" in told
+    assert file.read_text() == before
+
+
+def test_what_a_run_that_was_cut_off_left_is_not_written_over(tmp_path, monkeypatch, capsys):
+    part = written(tmp_path, GOOD).rename(tmp_path / "out.jsonl.part")
+    before = part.read_text()
+    told = refused(monkeypatch, capsys, tmp_path, "score", part.name, "--out", "out.jsonl")
+    assert "is first written to the input, out.jsonl.part" in told
+    assert part.read_text() == before
 
 
 def test_rows_are_written_one_by_one(tmp_path):
@@ -123,7 +163,14 @@ BAD = {
     "not an object": (["[1]"], [], "line 1 is not a JSON object"),
     "missing column": ([{"completion": "a"}], [], "line 1 has no field 'target'; it has 'completion'"),
     "missing chosen column": ([GOOD], ["--target-field", "box"], "line 1 has no field 'box'"),
-    "missing group": ([GOOD], ["--by", "city"], "line 1 has no field 'city'"),
+    "missing group": ([GOOD], ["--by", "city"], "no field 'city'; it has 'completion', 'target', 'log'."),
+    "another target": ([GOOD], ["--target-field", "log"], "'log' is a text that is not JSON"),
+    "another target's box": ([GOOD | {"box": [1]}], ["--target-field", "box"], "'box' must be four finite numbers"),
+    "verl's truth": ([{"output": "a", "gts": "[1, 2]"}], [], "'gts' must be four finite numbers"),
+    "another completion": ([GOOD], ["--completion-field", "target"], "'target' must be a text, not list"),
+    "one array": (["[", json.dumps(GOOD) + ",", json.dumps(GOOD), "]"], [], "line 1 opens a JSON array: `jq -c '.[]'"),
+    "one array in one line": ([json.dumps([GOOD])], [], "opens a JSON array"),
+    "compressed": ([gzip.compress(json.dumps(GOOD).encode())], [], "rows.jsonl is compressed: gunzip it"),
     "unknown space": ([GOOD], ["--space", "metres"], "unknown coordinate space 'metres'"),
     "NaN in a target": (['{"completion": "a", "target": [1, 2, NaN, 4]}'], [], "'target' must be four finite numbers"),
     "wrong shape": ([GOOD | {"target": [1, 2, 3]}], [], "'target' must be four finite numbers"),
@@ -144,14 +191,7 @@ BAD = {
 def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys, name):
     rows, options, sentence = BAD[name]
     file, out = written(tmp_path, *rows), tmp_path / "out.jsonl"
-    monkeypatch.setattr(sys, "argv", ["rsreward", "score", str(file), *options, "--out", str(out)])
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stop:
-        main()
-    told = capsys.readouterr()
-    assert stop.value.code == 2
-    assert sentence in told.err
-    assert (told.err.count("\n"), told.out) == (1, "")
+    assert sentence in refused(monkeypatch, capsys, tmp_path, "score", file, *options, "--out", out)
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -183,8 +223,78 @@ def test_broken_lines_are_counted_named_and_kept(tmp_path):
     for (number, (_, sentence)), told in zip(BROKEN.items(), found["broken"], strict=True):
         assert sentence in told
         assert lines[number]["error"] == told
-    assert "4 broken rows were left out" in result.stderr
-    assert "and 1 more." in result.stderr
+    assert "4 broken rows were left out: 2 rows are not JSON: give one JSON object a line" in result.stderr
+    assert "rows.jsonl, lines 3, 7)" in result.stderr
+    assert "rows.jsonl, line 5 is not UTF-8 text" in result.stderr
+
+
+def test_one_reason_is_told_once_with_its_first_lines(tmp_path):
+    sized = GOOD | {"width": 640, "height": 480}
+    result = score(written(tmp_path, sized, *[GOOD] * 1200), "--space", "qwen3-vl")
+    assert result.stderr.count("which the space 'qwen3-vl' needs") == 1
+    assert "1200 broken rows were left out: 1200 rows have no 'width' and 'height'" in result.stderr
+    assert "rows.jsonl, lines 2, 3, 4, ...)" in result.stderr
+    assert "1200 broken rows were left out." in result.stdout
+    one = score(written(tmp_path, sized, GOOD), "--space", "qwen3-vl")
+    assert "1 broken row was left out" in one.stderr
+    assert "rows.jsonl, line 2 has no 'width' and 'height'" in one.stderr
+
+
+def test_reasons_without_end_take_no_memory_and_the_rest_is_counted(tmp_path):
+    rows = [GOOD | {"target": [5, 5, -i, 0]} for i in range(1, 51)]
+    found = score_file(written(tmp_path, GOOD, *rows))
+    assert len(found["broken_reasons"]) == 10
+    assert "; and 47 more." in score(written(tmp_path, GOOD, *rows)).stderr
+
+
+WORDS = ["rows", "acc@0.5", "acc@0.6", "acc@0.7", "acc@0.8", "acc@0.9", "miou", "cum iou", "parse rate"]
+LONG = "refgta_subsample_qwen2_5vl_7b_instruct_r1_100"
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 160])
+@pytest.mark.parametrize("names", [[], ["a", "b"], ["b", LONG, "c"], [f"city {i} by the sea" for i in range(30)]])
+def test_every_metric_of_every_group_can_be_read_on_a_terminal_of_any_width(tmp_path, width, names):
+    by = ["log"] if names else []
+    rows = [GOOD | {"log": name} for name in names] or [GOOD]
+    result = score_file(written(tmp_path, *rows), convention="dior_rsvg", by=by)
+    console = Console(width=width, file=io.StringIO())
+    for table in score_tables(result, by, width):
+        console.print(table)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("0.500") == 2 * (len(names) + bool(names) or 1)  # miou and cum_iou of every group, and of all
+    for word in [
+        *" ".join(WORDS).split(),
+        *(word for name in names if len(name) < width - 25 for word in name.split()),
+    ]:
+        assert word in text, word
+
+
+def test_a_terminal_of_80_columns_shows_every_metric(tmp_path):
+    command = f"{COMMAND} score {written(tmp_path, GOOD, GOOD | {'log': 'b'})} --by log --convention dior_rsvg"
+    shown = subprocess.run(
+        ["script", "-qec", command, "/dev/null"], capture_output=True, text=True, check=True,
+        env=os.environ | {"COLUMNS": "80", "TERM": "dumb"},
+    ).stdout  # fmt: skip
+    assert all(word in shown for word in WORDS)
+
+
+def test_control_characters_of_the_data_do_not_reach_the_terminal(tmp_path):
+    result = score(written(tmp_path, GOOD | {"log": "\x1b[31mred"}, GOOD | {"log": "a\nb"}, "{"), "--by", "log")
+    assert result.returncode == 0
+    assert r"\x1b[31mred" in result.stdout
+    assert r"a\nb" in result.stdout
+    assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_answers_of_another_kind_are_counted_and_told_in_every_line(tmp_path):
+    point, turned = GOOD | {"completion": "<point>[5, 5]</point>"}, GOOD | {"completion": "[10, 20, 30, 30, 90]"}
+    found = score_file(written(tmp_path, GOOD, point, turned), out=tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [(line["kind"], line["box"] is None) for line in lines] == [
+        ("horizontal", False), ("point", True), ("oriented", True),
+    ]  # fmt: skip
+    assert sum(counts.get("other kind", 0) for counts in found["problems"].values()) == 2
 
 
 def test_one_box_among_lists_is_broken(tmp_path):
@@ -313,6 +423,17 @@ def test_two_files_are_compared_pair_by_pair(tmp_path):
     table = compare(before, after)
     assert "+0.333" in table.stdout
     assert "b.jsonl, line 10 is not JSON" in table.stderr
+
+
+def test_files_of_one_name_and_one_file_in_two_spaces_are_told_apart(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    a, b = (written(tmp_path / name, GOOD | {"width": 900, "height": 900}) for name in "ab")
+    for arguments in ((a, b), (a, a, "--space", "qwen3-vl", "--space", "pixel")):
+        table = compare(*arguments).stdout
+        spaces = ("qwen3-vl", "pixel") if "--space" in arguments else ("pixel", "pixel")
+        assert f"A: {arguments[0]}, space {spaces[0]}\n" in table
+        assert f"B: {arguments[1]}, space {spaces[1]}\n" in table
 
 
 def test_differences_draw_prompts_where_their_field_is_named(tmp_path):

@@ -2,11 +2,13 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
 import torch
 from PIL import Image
+from rsreward_qwen_vl.cli import main
 from rsreward_qwen_vl.errors import InputError
 from rsreward_qwen_vl.score import score_file
 from rsreward_qwen_vl.score_report import CELLS, SHOWN, ScoreReport, offsets_in_boxes
@@ -50,7 +52,7 @@ def test_the_page_fetches_nothing_and_what_models_write_stays_text(tmp_path):
     html, _ = page(tmp_path, *rows, images=tmp_path, by=["kind"])
     found = Addresses(html)
     assert "script" not in found.tags
-    assert len(found.addresses) == 2 + 2  # two charts, and the photograph among the worst and the best rows
+    assert len(found.addresses) == 2 + 1  # two charts, and the photograph
     assert all(address.startswith("data:image/") for address in found.addresses)
     assert html.count("&lt;script&gt;alert(1)") >= 3
 
@@ -84,9 +86,9 @@ def test_images_outside_the_folder_are_not_opened(tmp_path):
     (folder / "text.png").write_text("no image")
     names = ["../secret.png", str(tmp_path / "secret.png"), "link.png", "text.png", "none.png", "a\0b.png", "."]
     html, _ = page(tmp_path, *[row(image=name) for name in names], images=folder)
-    assert html.count("lies outside the folder of images") == 2 * 3
-    assert html.count("cannot be read as an image") == 2 * 3
-    assert html.count("is not in the folder of images") == 2
+    assert html.count("lies outside the folder of images") == 3
+    assert html.count("cannot be read as an image") == 3
+    assert html.count("is not in the folder of images") == 1
     assert "<image" not in html
 
 
@@ -116,11 +118,54 @@ def test_offsets_turn_with_an_oriented_box():
 def test_sets_and_oriented_boxes_have_a_page_too(tmp_path):
     several = {"completion": f"<answer>{[TARGET, PRED]}</answer>", "target": [TARGET, PRED]}
     html, _ = page(tmp_path, several, {"completion": "none", "target": [TARGET]})
-    assert html.count('<polygon class="pred"') == 2 * 2
+    assert html.count('<polygon class="pred"') == 2
     assert "set reward 1.100" in html
     turned = {"completion": "[[10, 20, 30, 30, 90]]", "target": [20, 25, 10, 20, 0.0]}
     html, _ = page(tmp_path, turned, kind="oriented")
-    assert html.count('<polygon class="pred"') == 2
+    assert html.count('<polygon class="pred"') == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 15, 16, 40])
+def test_no_row_is_both_among_the_worst_and_among_the_best(tmp_path, count):
+    html, _ = page(tmp_path, *[row()] * count)  # all alike
+    shown = re.findall(r"boxes of line (\d+)", html)
+    assert len(shown) == len(set(shown)) == min(count, 2 * SHOWN)
+
+
+def test_what_was_asked_for_and_what_was_assumed_stands_on_the_page(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(row(width=None, image="x.png")) + "\n" + json.dumps(row("[5, 5]", image="x.png")) + "\n")
+    monkeypatch.setattr(
+        sys, "argv", ["rsreward", "score", str(file), "--space", "qwen2.5-vl", "--html", str(tmp_path / "r.html")]
+    )
+    with pytest.raises(SystemExit):
+        main()
+    text = re.sub(r"<[^>]+>|\s+", " ", (tmp_path / "r.html").read_text().split("</style>")[1])
+    assert "kind horizontal" in re.sub(" +", " ", text)
+    assert "1 of 2 rows have no width and height: their boxes were taken for pixels" in text
+    assert "no box of the kind horizontal" in text
+    assert "1 of 2 answers" in text
+
+
+def test_where_every_answer_was_read_no_zero_is_told(tmp_path):
+    html, _ = page(tmp_path, row(), row())
+    assert "not read" not in html
+
+
+def test_images_that_are_not_found_are_told_once(tmp_path):
+    Image.new("RGB", (400, 200)).save(tmp_path / "a.png")
+    file = tmp_path / "rows.jsonl"
+    for names, said in (
+        (["b.png", "c.png"], "none of the 2 images to show could be read from"),
+        (["a.png", "b.png"], "1 of the 2 images to show could be read from"),
+        ([None, None], "no image is shown: the rows have no field 'image'"),
+        (["a.png", "a.png"], ""),
+    ):
+        file.write_text("".join(json.dumps(row(image=name)) + "\n" for name in names))
+        report = ScoreReport(tmp_path / "r.html", tmp_path)
+        told = report.write(score_file(file, watch=report.watch), {"file": "rows", "by": ""})
+        assert told.startswith(said)
+        assert bool(told) == bool(said)
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_the_work(tmp_path):
@@ -158,12 +203,12 @@ def test_in_a_browser_boxes_sit_where_they_should_and_nothing_overlaps(tmp_path,
     dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     found = json.loads(re.search(r"<output>(.*)</output>", dom)[1])
     assert found["wide"] <= 0
-    assert len(found["cards"]) == 5
+    assert len(found["cards"]) == 3
     for boxes in (found["blocks"], found["cards"], found["charts"]):
         shown = [box for box in boxes if box[2] > box[0] and box[3] > box[1]]
         assert len(shown) > 1
         assert not any(overlap(a, b) for i, a in enumerate(shown) for b in shown[:i])
-    assert len(found["images"]) == 2
+    assert len(found["images"]) == 1
     assert all(image in found["views"] for image in found["images"])
     for view, true, card in zip(found["views"], found["trues"], found["cards"], strict=True):
         assert share(true, view) == pytest.approx([100 / 400, 50 / 200, 300 / 400, 150 / 200], abs=0.01)

@@ -154,6 +154,13 @@ def test_a_finished_run_is_left_as_it_is_and_another_one_is_refused_its_folder(w
     assert plan_of(str(tmp_path))["stage"] == "sft"
 
 
+def test_a_model_is_not_trained_into_the_folder_that_it_comes_from(world):
+    before = (world / "qwen3-vl-tiny/model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="is the model to start from"):
+        run(*sft_arguments(world, world / "qwen3-vl-tiny"))
+    assert (world / "qwen3-vl-tiny/model.safetensors").read_bytes() == before
+
+
 def test_grpo_wants_examples_for_a_whole_step(world, tmp_path):
     with pytest.raises(InputError, match="fewer than the prompts of one step"):
         run(*grpo_arguments(world, world / "qwen3-vl-tiny", tmp_path, "--per_device_train_batch_size", 128))
@@ -177,13 +184,27 @@ def test_the_plan_can_be_seen_without_training(world, tmp_path):
         (["--space", "metres"], "metres"),
         (["--use_peft", "--load_in_4bit"], "not supported"),
         (["--model_name_or_path", "no/such-qwen3-vl"], "no/such-qwen3-vl"),
-        (["--data", "nowhere.parquet"], "nowhere.parquet"),
+        (["--data", "nowhere.parquet"], "there is no file nowhere.parquet: make it with `rsreward cot`"),
         (["--space", "norm100"], "overlap the true ones by"),
     ],
 )
 def test_mistakes_are_named(world, tmp_path, more, said):
     with pytest.raises(InputError, match=said):
         run(*sft_arguments(world, tmp_path, *more))
+
+
+def test_a_folder_whose_name_tells_no_family_is_known_by_its_configuration(tmp_path):
+    folder = tmp_path / "mine"
+    with pytest.raises(InputError, match=r"there is no folder .*mine, and as a name it tells no family"):
+        space_of(str(folder))
+    folder.mkdir()
+    for kind, space in (("qwen2_5_vl", "qwen2.5-vl"), ("qwen3_vl", "qwen3-vl")):
+        (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+        assert space_of(str(folder)).name == space
+    for content in ('{"model_type": "llama"}', "{", "[]"):
+        (folder / "config.json").write_text(content)
+        with pytest.raises(InputError, match="names no family that is known here"):
+            space_of(str(folder))
 
 
 MODELS = ["Qwen/Qwen2.5-VL-3B-Instruct", "Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen3-VL-4B-Instruct",

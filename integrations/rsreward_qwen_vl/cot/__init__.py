@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from ..datasets import Example
 from ..errors import InputError
 from ..lines import resume_lines, same_settings, write_whole
+from ..outputs import folder_to_write
 from .filter import Filter
 
 FIELDS = ("dataset", "source_id", "completion", "prompt_tokens", "completion_tokens")
@@ -60,7 +61,7 @@ async def collect(
         raise InputError(
             f"{len(examples) - len(wanted)} examples have the source_id of another: prepare the data again."
         )
-    out.mkdir(parents=True, exist_ok=True)
+    folder_to_write("--out", out)
     chains = out / "chains.jsonl"
     same_settings(out / "asked.json", settings)
     done = {_key(row["dataset"], row["source_id"]): row for row in resume_lines(chains, FIELDS)}

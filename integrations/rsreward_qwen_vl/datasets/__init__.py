@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..lines import write_whole
-from .example import SPLITS, Example, Flaw, inside, read_examples, write_examples
+from ..outputs import folder_to_write, not_a_file
+from .example import SPLITS, Example, Flaw, LayoutError, inside, read_examples, write_examples
 from .refer import load_refer
 from .tables import load_geopix, load_lines
 from .voc import load_voc
@@ -74,7 +75,14 @@ def load(name: str, root: Path) -> Iterator[Example | Flaw]:
     source = DATASETS[name]
     if not root.is_dir():
         raise InputError(f"there is no folder {root}: download {name} as {source.home} says, into {source.layout}.")
-    return source.loader(root, name)
+    return _read(source, root, name)
+
+
+def _read(source: Source, root: Path, name: str) -> Iterator[Example | Flaw]:
+    try:
+        yield from source.loader(root, name)
+    except LayoutError as error:
+        raise InputError(f"{error} in {root}, which should hold {source.layout}, as {source.home} says.") from None
 
 
 def prepare(
@@ -86,6 +94,7 @@ def prepare(
         What `report.json` holds: examples by split, next to the published counts where they differ; images without a
         file; flaws, repaired and dropped, of which the first are listed.
     """
+    not_a_file("--out", out)
     splits: dict[str, list[Example]] = {}
     flaws: list[Flaw] = []
     for count, item in enumerate(load(name, root)):
@@ -114,7 +123,7 @@ def prepare(
         "first_images_without_file": absent[:SHOWN],
         "first_flaws": [f"{flaw.where}: {flaw.what}{'' if flaw.repaired else ' (dropped)'}" for flaw in flaws[:SHOWN]],
     }
-    out.mkdir(parents=True, exist_ok=True)
+    folder_to_write("--out", out)
     for split in SPLITS:
         (out / f"{split}.parquet").unlink(missing_ok=True)  # of another data set
     for split, examples in splits.items():

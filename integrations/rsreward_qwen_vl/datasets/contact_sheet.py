@@ -16,9 +16,13 @@ TILE, CAPTION, COLUMNS = 300, 46, 4
 HORIZONTAL, ORIENTED = (255, 214, 10), (0, 200, 255)
 
 
-def contact_sheet(examples: Sequence[Example], root: Path, *, count: int = 12, seed: int = 0) -> Image.Image:
-    """`count` examples chosen by the seed: horizontal boxes yellow, oriented ones blue, a missing image grey."""
-    chosen = random.Random(seed).sample(list(examples), min(count, len(examples)))  # noqa: S311
+def choose(examples: Sequence[Example], *, count: int, seed: int) -> list[Example]:
+    """`count` examples chosen by the seed, or all."""
+    return random.Random(seed).sample(list(examples), min(count, len(examples)))  # noqa: S311
+
+
+def contact_sheet(chosen: Sequence[Example], root: Path) -> Image.Image:
+    """The examples' images: horizontal boxes yellow, oriented ones blue, an image that cannot be read grey."""
     rows = -(-len(chosen) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * TILE, rows * (TILE + CAPTION)), "white")
     for index, example in enumerate(chosen):
@@ -32,13 +36,15 @@ def contact_sheet(examples: Sequence[Example], root: Path, *, count: int = 12, s
 def _tile(example: Example, root: Path) -> Image.Image:
     side = TILE - 4
     path = inside(root, example.image)
-    if not path.is_file():
+    try:
+        with Image.open(path) as image:
+            scale = side / max(image.size)
+            tile = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)))
+    except (OSError, SyntaxError):
         tile = Image.new("RGB", (side, side), "lightgrey")
-        ImageDraw.Draw(tile).text((10, side // 2), f"no file {example.image}", fill="black")
+        what = f"{example.image} cannot be read" if path.is_file() else f"no file {example.image}"
+        ImageDraw.Draw(tile).text((10, side // 2), what, fill="black")
         return tile
-    with Image.open(path) as image:
-        scale = side / max(image.size)
-        tile = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)))
     draw = ImageDraw.Draw(tile)
     for box in example.boxes:
         draw.rectangle([v * scale for v in box], outline=HORIZONTAL, width=2)

@@ -50,6 +50,10 @@ class Flaw:
     repaired: bool
 
 
+class LayoutError(InputError):
+    """Something that a data set's root folder should hold is not there."""
+
+
 SPLITS = ("train", "val", "test")
 SCHEMA = pa.schema(
     [
@@ -74,18 +78,27 @@ def read_examples(path: Path) -> Iterator[Example]:
     """The examples of a Parquet file that `write_examples` wrote.
 
     Raises:
-        InputError: if it is another file.
+        InputError: if there is none, or it is another file.
     """
-    try:
-        file = pq.ParquetFile(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path} cannot be read as Parquet ({error}): make it with `rsreward data prepare`.") from None
+    file = parquet(path, "rsreward data prepare")
     missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
     if missing:
         raise InputError(f"{path} has no column {missing[0]}: make it with `rsreward data prepare`.")
-    for batch in file.iter_batches(columns=SCHEMA.names):
-        for row in batch.to_pylist():
-            yield Example(**row)
+    return (Example(**row) for batch in file.iter_batches(columns=SCHEMA.names) for row in batch.to_pylist())
+
+
+def parquet(path: Path, command: str) -> pq.ParquetFile:
+    """A Parquet file that this command makes.
+
+    Raises:
+        InputError: if there is none, or it is no Parquet.
+    """
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}: make it with `{command}`.") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path} cannot be read as Parquet ({error}): make it with `{command}`.") from None
 
 
 def inside(root: Path, name: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .example import SPLITS, Example, Flaw, inside, mend
+from .example import SPLITS, Example, Flaw, LayoutError, inside, mend
 
 IMAGES = "images/rrsisd/JPEGImages"
 
@@ -32,7 +32,7 @@ def load_refer(root: Path, dataset: str) -> Iterator[Example | Flaw]:
         annotations = {annotation["id"]: annotation for annotation in instances["annotations"]}
         names = {category["id"]: category["name"] for category in instances["categories"]}
     except FileNotFoundError as error:
-        raise InputError(f"there is no {error.filename}: {root} should hold rrsisd/ and images/.") from None
+        raise LayoutError(f"there is no {Path(error.filename).relative_to(root)}") from None
     except pickle.UnpicklingError as error:
         raise InputError(f"{refs_path} was not read: {error}.") from None
     except Exception as error:  # a damaged pickle raises whatever it likes

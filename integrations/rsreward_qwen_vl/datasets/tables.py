@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import InputError
-from .example import Example, Flaw, inside, mend
+from .example import Example, Flaw, LayoutError, inside, mend
 
 SIDE_HR = 1024
 
@@ -17,7 +17,7 @@ def load_lines(root: Path, dataset: str) -> Iterator[Example | Flaw]:
     """`image.jpg,xmin,ymin,xmax,ymax,text`: the text may hold commas, and a few numbers hold one too many."""
     files = [(split, root / f"{split}.txt") for split in ("train", "val", "test")]
     if not any(path.is_file() for _, path in files):
-        raise InputError(f"there is neither train.txt nor val.txt nor test.txt in {root}.")
+        raise LayoutError("there is neither train.txt nor val.txt nor test.txt")
     for split, path in files:
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if path.is_file() else []
         for number, line in enumerate(lines, 1):
@@ -48,7 +48,7 @@ def load_geopix(root: Path, dataset: str) -> Iterator[Example | Flaw]:
     published = (("train", "train"), ("test", "valid"))
     files = [(s, path) for s, name in published for path in sorted(root.glob(f"data/{name}.{subset}-*.parquet"))]
     if not files:
-        raise InputError(f"there is no data/train.{subset}-*.parquet nor data/valid.{subset}-*.parquet in {root}.")
+        raise LayoutError(f"there is no data/train.{subset}-*.parquet nor data/valid.{subset}-*.parquet")
     for split, path in files:
         try:
             batches = pq.ParquetFile(path).iter_batches(columns=["image_id", "image_path", "instances"])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from .example import Example, Flaw, inside, mend
+from .example import Example, Flaw, LayoutError, inside, mend
 
 
 def load_voc(root: Path, dataset: str) -> Iterator[Example | Flaw]:
@@ -56,7 +56,7 @@ def _splits(root: Path) -> dict[int, str]:
         try:
             numbers = [int(line) for line in path.read_text().split()]
         except FileNotFoundError:
-            raise InputError(f"there is no {path}: it holds the object counters of the split.") from None
+            raise LayoutError(f"there is no {path.name}, which holds the object counters of the split,") from None
         except ValueError:
             raise InputError(f"{path} must hold one whole number a line.") from None
         for number in numbers:

@@ -9,8 +9,7 @@ import torch
 
 from rsreward import from_corners
 
-from ..errors import InputError
-from .example import Example, Flaw, inside, mend
+from .example import Example, Flaw, LayoutError, inside, mend
 
 SIDE = 512
 
@@ -18,7 +17,7 @@ SIDE = 512
 def load_vrsbench(root: Path, dataset: str) -> Iterator[Example | Flaw]:
     folders = [(split, root / f"Annotations_{published}") for split, published in (("train", "train"), ("test", "val"))]
     if not any(folder.is_dir() for _, folder in folders):
-        raise InputError(f"there is neither Annotations_train nor Annotations_val in {root}.")
+        raise LayoutError("there is neither Annotations_train nor Annotations_val")
     for split, folder in folders:
         images = folder.name.replace("Annotations", "Images")
         for path in sorted(folder.glob("[!.]*.json")):

@@ -1,0 +1,59 @@
+"""Where a command may write: never over what it reads or what it writes elsewhere."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from .errors import InputError
+
+
+def file_to_write(
+    option: str, path: Path, inputs: Iterable[Path] = (), others: Mapping[str, Path] | None = None
+) -> None:
+    """Refuse a file that is a folder, that the command reads, or that another of its options names.
+
+    Args:
+        option: such as "--out".
+        path: the file; it and `PATH.part` will be written.
+        inputs: the files that the command reads.
+        others: files that it writes, by their options.
+    """
+    if path.is_dir():
+        raise InputError(f"{option} {path} is a folder: name a file.")
+    part = part_of(path)
+    for read in inputs:
+        if same(path, read):
+            raise InputError(f"{option} {path} is the input itself: choose another file.")
+        if same(part, read):
+            raise InputError(f"{option} {path} is first written to the input, {part}: choose another file.")
+    for name, other in (others or {}).items():
+        if same(path, other) or same(path, part_of(other)):
+            raise InputError(f"{option} {path} is what {name} writes: choose another file.")
+
+
+def not_a_file(option: str, path: Path) -> None:
+    """Refuse a file where a folder is to be."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{option} {path} must be a folder, and a file is there: choose another name.")
+
+
+def folder_to_write(option: str, path: Path) -> None:
+    """Make a folder.
+
+    Raises:
+        InputError: if it is a file, or cannot be made.
+    """
+    not_a_file(option, path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{option} {path} cannot be made: {error.strerror}.") from None
+
+
+def part_of(path: Path) -> Path:
+    """What a file is called until it is whole."""
+    return path.with_name(path.name + ".part")
+
+
+def same(a: Path, b: Path) -> bool:
+    """Whether two paths lead to one file, there or not."""
+    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
