@@ -44,24 +44,36 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opti
 def sft(context: typer.Context) -> None:
     """Supervised fine-tuning on reasoning chains; arguments as TRL's own scripts take them.
 
-    Example: `rsreward sft --config configs/sft_lora.yaml --data data/cot/cot.parquet --images ~/DIOR-RSVG
+    Example: `rsreward sft --config sft_lora.yaml --data data/cot/cot.parquet --images ~/DIOR-RSVG
     --output_dir runs/sft --dry_run`
     """
-    from .train import sft as run
+    if not _helped("sft", context.args):
+        from .train import sft as run
 
-    run(context.args)
+        run(context.args)
 
 
 @app.command(context_settings=_PASS_ON)
 def grpo(context: typer.Context) -> None:
     """GRPO with the positional reward and the consistency weight; arguments as TRL's own scripts take them.
 
-    Example: `rsreward grpo --config configs/grpo_lora.yaml --model_name_or_path runs/sft
-    --space qwen2.5-vl --data data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --output_dir runs/grpo`
+    Example: `rsreward grpo --config grpo_lora.yaml --model_name_or_path runs/sft
+    --data data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --output_dir runs/grpo`
     """
-    from .train import grpo as run
+    if not _helped("grpo", context.args):
+        from .train import grpo as run
 
-    run(context.args)
+        run(context.args)
+
+
+def _helped(stage: str, arguments: list[str]) -> bool:
+    """Print the short help where it is asked for."""
+    from .recipe_arguments import short_help
+
+    asked = not {"-h", "--help"}.isdisjoint(arguments)
+    if asked:
+        print(short_help(stage))
+    return asked
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .errors import InputError
-from .terminal import console, counting
+from .terminal import console, counting, printable
 
 
 def cot(
@@ -77,6 +77,6 @@ def cot(
         console.print(f"{read:,} tokens read, {written:,} written{f', {dollars:.2f} dollars' if dollars else ''}.")
     if report["failed"]:
         for reason, count in report["failed"].items():
-            console.print(f"{count:>8,} failed: {reason}", markup=False)
+            console.print(printable(f"{count:>8,} failed: {reason}"))
         console.print("The same command again asks for these.")
         raise typer.Exit(1)

@@ -91,7 +91,10 @@ def verl(
     asked = template_holding_query(template or TEMPLATE)
     file_to_write("--out", out, [file])
     examples = read_examples(file)
-    folder_to_write("the folder of --out,", out.parent)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {out.parent}: {error.strerror}.") from None
     rows = verl_rows(examples, images, template=asked, embed=not paths)
     with console.status("writing rows"):
         console.print(f"{write_parquet(rows, out):,} rows -> {out}")

@@ -23,7 +23,7 @@ from .errors import InputError
 from .generation import generate
 from .images import chat, open_image
 from .lines import resume_lines, same_settings
-from .outputs import folder_to_write
+from .outputs import folder_to_write, not_of_another
 from .processors import load_processor
 from .prompts import instruction, prompt
 
@@ -72,6 +72,7 @@ def answer(
     if len(wanted) < asking.samples * len(examples):
         raise InputError("two questions have the same dataset and source_id: prepare the data again.")
     folder_to_write("--out", out)
+    not_of_another("--out", out, "asked.json", "results.json")
     settings = {name: value for name, value in asdict(asking).items() if name not in ("key", "samples")}
     same_settings(out / "asked.json", settings | {"weights": _weights(asking.model)})
     path = out / "completions.jsonl"

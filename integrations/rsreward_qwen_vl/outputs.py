@@ -49,6 +49,13 @@ def folder_to_write(option: str, path: Path) -> None:
         raise InputError(f"{option} {path} cannot be made: {error.strerror}.") from None
 
 
+def not_of_another(option: str, folder: Path, mark: str, *files: str) -> None:
+    """Refuse a folder that holds files of these names and not the one that tells they are this command's own."""
+    for name in files:
+        if (folder / name).exists() and not (folder / mark).exists():
+            raise InputError(f"{option} {folder} holds a {name} of something else: choose another folder.")
+
+
 def part_of(path: Path) -> Path:
     """What a file is called until it is whole."""
     return path.with_name(path.name + ".part")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.metadata import version
 from math import ceil
 from pathlib import Path
@@ -22,55 +22,31 @@ from .lines import write_whole
 from .outputs import same
 from .processors import load_processor, save_processor, with_bounds_of
 from .prompts import TEMPLATE, template_holding_query
+from .recipe_arguments import RecipeArguments, configs, packaged
 from .training import newest_checkpoint
 from .training_rows import grpo_rows, sft_rows
-
-
-@dataclass
-class RecipeArguments:
-    """What the recipe adds to the trainer's arguments and to the model's."""
-
-    data: str = field(metadata={"help": "The Parquet file: of `rsreward cot` for sft, of `rsreward data` for grpo."})
-    images: str = field(metadata={"help": "The root folder of the data set."})
-    space: str = field(default="", metadata={"help": "Coordinate space; by default the model's own."})
-    template: str = field(default="", metadata={"help": "What the user says, with {query} in it; as before if empty."})
-    share: float = field(default=1.0, metadata={"help": "Share of the examples to use, chosen by the seed."})
-    alpha: float = field(default=2.5, metadata={"help": "Width of the Gaussian of the positional reward."})
-    position_weight: float = field(default=0.1, metadata={"help": "The positional reward's beta."})
-    proximity: str = field(default="center", metadata={"help": "center, region or keypoints."})
-    graded_format: bool = field(default=False, metadata={"help": "Part credit for the form, for a cold start."})
-    consistency: bool = field(default=True, metadata={"help": "Weight groups by their spatial consistency."})
-    lambda_mean: float = field(default=1.2, metadata={"help": "Weight of hard groups."})
-    lambda_var: float = field(default=1.0, metadata={"help": "Weight of incoherent groups."})
-    normalize_weight: bool = field(default=False, metadata={"help": "Divide the weights by their mean."})
-    gallery_steps: int = field(default=50, metadata={"help": "Steps between pictures of rollouts; 0 for none."})
-    dry_run: bool = field(default=False, metadata={"help": "Print the resolved plan and stop."})
-
 
 PAPER = {"alpha": 2.5, "position_weight": 0.1, "lambda_mean": 1.2, "lambda_var": 1.0, "share": 0.4, "max_steps": 1500}
 
 
 class _Parser(TrlParser):
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}. All arguments: `--help`.")
-
-
-def _packaged(config: str) -> str:
-    """The path of a configuration file; those of this package go by their name alone."""
-    packaged = Path(__file__).parent / "configs" / Path(config).name
-    return str(packaged) if not Path(config).exists() and config == packaged.name and packaged.is_file() else config
+        raise InputError(f"{message}. What it takes: `--help`, `--help_all`.")
 
 
 def _parse(config: type, arguments: list[str], program: str) -> tuple[RecipeArguments, Any, ModelConfig]:
     parser = _Parser((RecipeArguments, config, ModelConfig), prog=program, allow_abbrev=False)
+    if "--help_all" in arguments:
+        parser.print_help()
+        raise SystemExit(0)
     arguments = [
-        _packaged(value) if flag == "--config" else value
+        packaged(value) if flag == "--config" else value
         for flag, value in zip(["", *arguments], arguments, strict=False)
     ]
     try:
         recipe, trainer, model = parser.parse_args_and_config(arguments)
     except FileNotFoundError as error:
-        raise InputError(f"there is no config file {error.filename}.") from None
+        raise InputError(f"there is no config file {error.filename}; the package has {', '.join(configs())}.") from None
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise InputError(str(error)) from None
     if not model.model_name_or_path:

@@ -131,6 +131,13 @@ def test_chains_of_another_space_or_teacher_are_not_gone_on_with(scenes, tmp_pat
     assert "give --space qwen3-vl" in str(done.exception)
 
 
+def test_the_report_of_a_prepared_data_set_is_not_written_over(scenes, tmp_path):
+    (tmp_path / "report.json").write_text("{}")
+    done = run(scenes, tmp_path)
+    assert "holds a report.json of something else" in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
 def test_requests_keep_to_their_rate(scenes, tmp_path):
     times = []
 

@@ -153,6 +153,13 @@ def test_a_file_of_somebody_else_is_left_as_it_is(world, tmp_path):
         assert (tmp_path / "completions.jsonl").read_text() == content
 
 
+def test_the_results_of_a_demo_are_not_written_over(world, tmp_path):
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(InputError, match=r"holds a results\.json of something else"):
+        run(world, tmp_path)
+    assert (tmp_path / "results.json").read_text() == "{}"
+
+
 @pytest.mark.parametrize("fault", ["not json", "no choices"])
 def test_a_server_that_speaks_something_else_is_named(world, tmp_path, fault):
     with teacher(faults=[fault] * 9) as (url, _), pytest.raises(InputError, match="no chat completion"):

@@ -178,7 +178,7 @@ def test_the_plan_can_be_seen_without_training(world, tmp_path):
     ("more", "said"),
     [
         (["--learning_rat", "1"], "learning_rat"),
-        (["--config", "nowhere.yaml"], "no config file nowhere.yaml"),
+        (["--config", "nowhere.yaml"], "no config file nowhere.yaml; the package has grpo_full.yaml"),
         (["--share", "1.5"], "--share must be"),
         (["--template", "Find it."], r"\{query\}"),
         (["--space", "metres"], "metres"),
@@ -227,6 +227,26 @@ def test_the_full_size_configurations_resolve(world, tmp_path, config, model):
         assert not plan["other_than_in_the_paper"]
     billions = int(model.partition("B-")[0][-1])
     assert f"about {billions * (2 if 'lora' in config else 16)} GB" in plan["memory"]
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_help_is_short_and_all_of_it_is_behind_another_word(stage):
+    short = run(stage, "--help").stdout
+    assert len(short.splitlines()) < 40
+    assert max(map(len, short.splitlines())) <= 80
+    for shown in (
+        "--config",
+        f"{stage}_lora.yaml",
+        f"{stage}_full.yaml",
+        "--images",
+        "--dry_run",
+        f"rsreward {stage} ",
+    ):
+        assert shown in short
+    assert ("--lambda_mean" in short) == (stage == "grpo")
+    whole = run(stage, "--help_all").stdout
+    assert "--warmup_steps" in whole
+    assert "--lambda_mean" in whole
 
 
 def test_the_launch_configuration_is_accelerates():

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ..datasets import Example
 from ..errors import InputError
 from ..lines import resume_lines, same_settings, write_whole
-from ..outputs import folder_to_write
+from ..outputs import folder_to_write, not_of_another
 from .filter import Filter
 
 FIELDS = ("dataset", "source_id", "completion", "prompt_tokens", "completion_tokens")
@@ -62,6 +62,7 @@ async def collect(
             f"{len(examples) - len(wanted)} examples have the source_id of another: prepare the data again."
         )
     folder_to_write("--out", out)
+    not_of_another("--out", out, "asked.json", "report.json", "cot.parquet")
     chains = out / "chains.jsonl"
     same_settings(out / "asked.json", settings)
     done = {_key(row["dataset"], row["source_id"]): row for row in resume_lines(chains, FIELDS)}
