@@ -209,7 +209,7 @@ def scale_advantages(advantages: Tensor, iou: Tensor, *, group_size: int | None 
 
 
 def _check(lambda_mean: float, lambda_var: float, clip: tuple[float, float]) -> None:
-    if not (isinstance(clip, tuple | list) and len(clip) == 2 and 0 <= clip[0] <= clip[1] < inf):
+    if not (hasattr(clip, "__len__") and len(clip) == 2 and 0 <= clip[0] <= clip[1] < inf):
         raise ValueError(f"clip must be (w_min, w_max) with 0 <= w_min <= w_max, got {clip}.")
     if not (-inf < lambda_mean < inf and -inf < lambda_var < inf):
         raise ValueError(f"lambda_mean and lambda_var must be finite, got {lambda_mean} and {lambda_var}.")

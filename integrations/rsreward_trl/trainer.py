@@ -85,7 +85,7 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
             "the consistency weight needs the IoU of every rollout: make one of reward_funcs with "
             "as_reward_func(positional_reward, ...)."
         )
-    _check_columns(trainer.train_dataset, rewards)
+    _check_columns(getattr(trainer, "train_dataset", None), rewards)
     calculate_rewards = trainer._calculate_rewards
     generate_and_score = trainer._generate_and_score_completions
     ious = torch.empty(0)
@@ -126,10 +126,11 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
 
 def _check_columns(dataset: Any, rewards: list[BoxReward]) -> None:
     """Refuse a dataset whose first row lacks what the rewards read; one that is only streamed shows it later."""
-    if not hasattr(dataset, "__getitem__") or not len(dataset):
+    try:
+        row = dataset[0]
+    except (TypeError, LookupError, NotImplementedError):
         return
-    row = dataset[0]
-    for reward in rewards:
+    for reward in rewards if isinstance(row, dict) else ():
         missing = [name for name in reward.columns if name not in row]
         if missing:
             raise ValueError(

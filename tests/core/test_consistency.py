@@ -110,6 +110,9 @@ def test_no_groups_and_no_rollouts():
 def test_bounds_in_the_wrong_order_are_named():
     with pytest.raises(ValueError, match="clip"):
         consistency_weight(torch.ones(2), clip=(3.0, 0.5))
+    for clip in (2.0, (1.0,), None):
+        with pytest.raises(ValueError, match="clip must be"):
+            consistency_weight(torch.ones(2), clip=clip)
 
 
 def test_the_weight_from_boxes_is_the_weight_of_their_ious():

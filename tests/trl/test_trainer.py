@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from rsreward_trl import (
     SpatialConsistencyGRPOTrainer,
     SpatialConsistencyMixin,
     as_reward_func,
     attach_spatial_consistency,
 )
+from rsreward_trl.trainer import _check_columns
 from tiny_grpo import box_of_text, build_trainer, closed_form, length_reward, watch
 from trl import GRPOTrainer
 
@@ -151,6 +153,9 @@ def test_columns_that_the_reward_lacks_are_named_when_the_trainer_is_built(tmp_p
         build_trainer(tmp_path, reward_funcs=[reward], without=("width", "height"))
     with pytest.raises(ValueError, match="needs the columns target of train_dataset"):
         build_trainer(tmp_path, without=("target",))
+    stream = Dataset.from_list([{"prompt": "a"}]).to_iterable_dataset()
+    for unknown in (None, [], stream, stream.with_format("torch")):
+        _check_columns(unknown, [reward])  # which cannot be told
 
 
 def test_the_weight_is_attached_only_once(tmp_path):
