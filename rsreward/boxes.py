@@ -16,10 +16,8 @@ def fitting(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor
     """Both as they are.
 
     Raises:
-        TypeError: if one is no tensor.
         ValueError: if a last dimension is not `last`, or the leading ones do not broadcast.
     """
-    check_tensors(pred, target)
     p, t = pred.shape, target.shape
     if p[-1:] != (last,) or t[-1:] != (last,):
         raise ValueError(
@@ -87,6 +85,7 @@ def area(boxes: Tensor) -> Tensor:
     >>> area(torch.tensor([[0.0, 0.0, 2.0, 3.0], [2.0, 0.0, 0.0, 3.0]]))
     tensor([6., 0.])
     """
+    check_tensors(boxes)
     boxes, _, dtype = paired(boxes, boxes)
     counts = is_box(boxes)
     boxes, _ = replace_missing(boxes, boxes, counts)
@@ -112,6 +111,7 @@ def iou(pred: Tensor, target: Tensor) -> Tensor:
     >>> iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0]]))
     tensor([0.3333])
     """
+    check_tensors(pred, target)
     if kernels.usable(pred, target):
         return kernels.iou(*fitting(pred, target))
     pred, target, dtype = paired(pred, target)
@@ -156,6 +156,7 @@ def giou(pred: Tensor, target: Tensor) -> Tensor:
     >>> giou(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[2.0, 0.0, 3.0, 1.0]]))
     tensor([-0.3333])
     """
+    check_tensors(pred, target)
     pred, target, dtype = paired(pred, target)
     if cpu.usable(pred, target):
         return cpu.giou(pred, target).to(dtype)
@@ -179,6 +180,7 @@ def diou(pred: Tensor, target: Tensor) -> Tensor:
     >>> diou(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[2.0, 0.0, 3.0, 1.0]]))
     tensor([-0.4000])
     """
+    check_tensors(pred, target)
     pred, target, dtype = paired(pred, target)
     if cpu.usable(pred, target):
         return cpu.diou(pred, target).to(dtype)

@@ -62,6 +62,7 @@ def consistency_weight(
     >>> consistency_weight(torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
     tensor([3.0000, 2.3396, 1.0000])
     """
+    check_tensors(iou)
     _check(lambda_mean, lambda_var, clip)
     if kernels.usable(iou):
         _check_rollouts(iou)

@@ -37,7 +37,7 @@ def usable(*boxes: Tensor) -> bool:
 
 
 class _Pair(NamedTuple):
-    """Corners and sizes of the boxes as planes `(2, ...)`, which broadcast, and the sum of their area_sum.
+    """Corners and sizes of the boxes as planes `(2, ...)`, which broadcast, and the sum of their areas.
 
     Attributes:
         ordinary: no side is missing, negative, nothing, or so small or large that its area is no number.

@@ -51,6 +51,7 @@ def oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
     >>> oriented_iou(square, torch.tensor([0.0, 0.0, 2.0, 2.0, torch.pi / 4]))
     tensor(0.7071)
     """
+    check_tensors(pred, target)
     if kernels.usable(pred, target):
         return kernels.oriented_iou(*fitting(pred, target, 5))
     pred, target, dtype = paired(pred, target, 5)

@@ -16,7 +16,7 @@ try:
     from .cli_data import app as data_app
     from .cli_evaluate import evaluate
     from .cli_score import compare, score
-    from .terminal import printable
+    from .terminal import printable, say
     from .terminal import wide_console as console
 except ImportError as error:
     sys.exit(f"rsreward: the command line needs {error.name}: pip install 'rsreward[recipe]'.")
@@ -137,7 +137,7 @@ def demo(
         with _StageBars() as bars:
             run = run_demo(out, replace(PRESETS[preset], weight=weight), seed=seed, resume=resume, report=bars.show)
     except KeyboardInterrupt:
-        print("rsreward: stopped; the same command with --resume goes on from here.", file=sys.stderr)
+        say("stopped; the same command with --resume goes on from here.")
         raise typer.Exit(130) from None
     console.print(_before_after(run))
     cost = reward_cost(out)
@@ -195,5 +195,5 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        print(printable(f"rsreward: {error.filename}: {error.strerror}."), file=sys.stderr)
+        say(f"{error.filename}: {error.strerror}.")
         sys.exit(2)

@@ -1,6 +1,5 @@
 """The commands `rsreward data`: published data sets to Parquet, and a look at them."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from .errors import InputError
 from .outputs import file_to_write, folder_to_write, same
-from .terminal import console, printable
+from .terminal import console, printable, say
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Data sets: prepare, scenes, verl, inspect, overlap."
@@ -132,8 +131,7 @@ def inspect(
     contact_sheet(chosen, images).save(out)
     console.print(f"{len(chosen)} of {len(examples):,} examples -> {out}")
     if missing:
-        said = f"{len(missing)} of the {len(chosen)} images are not in {images}, such as {missing[0]}."
-        print(printable(f"rsreward: {said}"), file=sys.stderr)
+        say(f"{len(missing)} of the {len(chosen)} images are not in {images}, such as {missing[0]}.")
 
 
 @app.command()

@@ -1,7 +1,6 @@
 """The commands `rsreward score` and `rsreward compare`."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from .broken import count_of_broken, said_of_broken
 from .errors import InputError
-from .terminal import printable, wide_console
+from .terminal import printable, say, wide_console
 
 Space = Annotated[str, typer.Option(help="The coordinate space of the completions, or the model's name.")]
 Kind = Annotated[str, typer.Option(help="'horizontal' or 'oriented'; targets may be lists of boxes.")]
@@ -68,7 +67,7 @@ def score(
     if html:
         about = {"file": file.name, "space": space, "kind": kind, "convention": convention, "by": ", ".join(by)}
         about |= {"cluster": cluster or "", "without size": said_of_unsized(result, convention)}
-        _say(report.write(result, about))
+        say(report.write(result, about))
     _say_what_is_missing(result, convention)
     if as_json:
         print(json.dumps(result))
@@ -131,19 +130,13 @@ def _print(line: str) -> None:
     print(printable(line))
 
 
-def _say(line: str) -> None:
-    """A line on stderr, if there is something to say."""
-    if line:
-        print(printable(f"rsreward: {line}"), file=sys.stderr)
-
-
 def _say_what_is_missing(result: dict[str, Any], convention: str) -> None:
     """On stderr: rows that were left out, and rows whose image has no size."""
     from .score import said_of_unsized
 
     if result["broken_rows"]:
-        _say(f"{count_of_broken(result['broken_rows'])}: {'; '.join(said_of_broken(result))}.")
-    _say(said_of_unsized(result, convention))
+        say(f"{count_of_broken(result['broken_rows'])}: {'; '.join(said_of_broken(result))}.")
+    say(said_of_unsized(result, convention))
 
 
 class _Bar:

@@ -26,6 +26,7 @@ from .lines import resume_lines, same_settings
 from .outputs import folder_to_write, not_of_another
 from .processors import load_processor
 from .prompts import instruction, prompt
+from .scored import numbered
 
 Progress = Callable[[int, int], None]
 FIELDS = ("dataset", "source_id", "sample", "completion", "target", "width", "height")
@@ -189,9 +190,7 @@ def results(rows: Sequence[dict[str, Any]], asking: Asking, space: Space) -> dic
     target = torch.tensor([row["target"] for row in rows])
     columns = {name: grounding_columns(pred, target, convention=name, **size) for name in CONVENTIONS}
     questions: dict[tuple[str, str], int] = {}
-    question = torch.tensor(
-        [questions.setdefault((row["dataset"], row["source_id"]), len(questions)) for row in rows], dtype=torch.long
-    )
+    question = numbered([(row["dataset"], row["source_id"]) for row in rows], questions)
     tallies = {name: _tally(columns[name], question, name) for name in CONVENTIONS}
     groups = {"size": size_class(target)} | {name: [row[name] for row in rows] for name in ("category", "unique")}
     plain = {

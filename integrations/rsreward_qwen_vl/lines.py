@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+from .outputs import part_of
 
 
 def resume_lines(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -53,6 +54,6 @@ def same_settings(path: Path, settings: dict[str, Any]) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all, also for another process that reads it."""
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     part.write_text(text, encoding="utf-8")
     part.replace(path)

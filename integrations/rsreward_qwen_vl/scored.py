@@ -1,9 +1,9 @@
 """What a chunk of rows is worth: boxes, overlaps and rewards of each row, and the groups it belongs to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from rsreward import (
 from .errors import InputError
 from .rows import PLACES, Reader, Row
 
+T = TypeVar("T")
 SET_THRESHOLDS = CONVENTIONS["plain"].thresholds
 
 
@@ -102,9 +103,14 @@ def _set_columns(rows: list[Row], preds: list[Tensor], targets: list[Tensor]) ->
 
 
 def clusters_of(rows: list[Row], known: dict[str, int]) -> Tensor | None:
-    """The number of each row's cluster, in the order they are met; None where rows have none."""
+    """The number of each row's cluster; None where rows have none."""
     clusters = [row.cluster for row in rows if row.cluster is not None]
-    return torch.tensor([known.setdefault(cluster, len(known)) for cluster in clusters]) if clusters else None
+    return numbered(clusters, known) if clusters else None
+
+
+def numbered(values: Iterable[T], known: dict[T, int]) -> Tensor:
+    """The number of each value, in the order in which they are first met; `known` has those met before."""
+    return torch.tensor([known.setdefault(value, len(known)) for value in values], dtype=torch.long)
 
 
 def members_of(rows: list[Row], by: Sequence[str]) -> dict[str, list[int]]:

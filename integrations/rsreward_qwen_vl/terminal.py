@@ -1,5 +1,6 @@
 """What the commands share of the terminal."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unicodedata import category
@@ -19,6 +20,12 @@ def printable(text: str) -> str:
     '\\\\x1b[31mred ä'
     """
     return "".join(repr(c)[1:-1] if category(c) in _HIDDEN else c for c in text)
+
+
+def say(line: str) -> None:
+    """A line on stderr, if there is something to say."""
+    if line:
+        print(printable(f"rsreward: {line}"), file=sys.stderr)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from PIL import Image
 
 from .datasets import Example, inside
 from .errors import InputError
+from .outputs import part_of
 from .prompts import TEMPLATE, instruction
 
 FEATURES = Features(
@@ -88,7 +89,7 @@ def verl_row(
 
 def write_parquet(rows: Iterable[dict[str, Any]], file: Path) -> int:
     """Write rows as they come, the file under its name only when it is whole; return how many."""
-    written, part, rows = 0, file.with_name(file.name + ".part"), iter(rows)
+    written, part, rows = 0, part_of(file), iter(rows)
     with pq.ParquetWriter(part, FEATURES.arrow_schema) as writer:
         while some := list(islice(rows, ROWS_AT_ONCE)):
             writer.write_table(pa.Table.from_pylist(some, schema=FEATURES.arrow_schema))

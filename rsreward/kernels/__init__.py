@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from ..paths import check_tensors, only_values
+from ..paths import only_values
 
 _DEVICE = "cuda"
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -23,11 +23,7 @@ def usable(*tensors: Tensor) -> bool:
     """Whether the kernels take these: on one GPU where Triton runs, float32 or half, no derivative or `vmap` asked for.
 
     A backward pass would have to compute the plain formula again, so with a gradient that is taken at once.
-
-    Raises:
-        TypeError: if one is no tensor.
     """
-    check_tensors(*tensors)
     device = tensors[0].device
     return (
         device.type == _DEVICE

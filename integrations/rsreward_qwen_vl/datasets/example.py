@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import InputError
+from ..outputs import part_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ SCHEMA = pa.schema(
 def write_examples(path: Path, examples: Iterable[Example]) -> int:
     """Write one Parquet file, whole or not at all; returns the number of examples."""
     rows = pa.Table.from_pylist([asdict(example) for example in examples], schema=SCHEMA)
-    partial = path.with_name(path.name + ".part")
+    partial = part_of(path)
     pq.write_table(rows, partial)
     partial.replace(path)
     return int(rows.num_rows)
