@@ -18,8 +18,11 @@ from .oriented import oriented_iou
 
 SAMPLE = 256  # rows
 GAIN = 0.15  # of mean IoU: below it nothing is said
+LEAST = 0.3  # what the mean IoU must come to in another space
+LEAST_FITTED = 0.6  # and where a scale is fitted, by which a model that errs to one side looks better as well
 CERTAIN = 3.0  # standard errors by which the gain must exceed 0.1
 FEW = 8  # rows: below it the better reading must fit every row, and well
+ENOUGH = 20  # rows to fit a scale to
 # Bounds in use for Qwen2-VL and Qwen2.5-VL, in patches of 28 x 28 pixels; 512 are the 401408 of many scripts.
 PATCHES = (64, 128, 256, 336, 448, 512, 576, 640, 768, 1024, 1280, 1536, 2048, 2560, 3072, 4096, 5120, 8192)
 
@@ -48,6 +51,7 @@ class _Candidate(NamedTuple):
     said: str
     frame: Frame
     space: Space
+    least: float = LEAST
 
 
 def sampled(rows: Tensor) -> Tensor:
@@ -80,7 +84,7 @@ def better_reading(sample: Tensor, space: Space, kind: BoxKind, *, only_targets:
     """
     frame = _frame(sample)
     now = _overlap(frame, space, kind)
-    if len(sample) < 3 or now.nanmean() > 1 - 2 * GAIN:
+    if len(sample) < 3 or now.nanmean() > 0.7:
         return None
     candidates = list(_of_targets(frame, space)) if kind == "horizontal" else []
     if not only_targets:
@@ -102,7 +106,7 @@ def better_reading(sample: Tensor, space: Space, kind: BoxKind, *, only_targets:
 
 def _surely_better(candidate: _Candidate, now: Tensor, then: Tensor, rows: Tensor, kind: BoxKind) -> bool:
     gain, count = then - now, len(now)
-    if gain.mean() < GAIN or then.mean() < 2 * GAIN:
+    if gain.mean() < GAIN or then.mean() < candidate.least:
         return False
     if count < FEW and (gain.min() <= 0 or then.mean() < 0.7):
         return False
@@ -116,8 +120,8 @@ def _surely_better(candidate: _Candidate, now: Tensor, then: Tensor, rows: Tenso
 def _of_answers(frame: Frame, space: Space, kind: BoxKind) -> Iterator[_Candidate]:
     """Other readings of the answers, the more frequent first."""
 
-    def answers(said: str, other: Space, read: Frame = frame) -> _Candidate:
-        return _Candidate("better-space", said, read, other)
+    def answers(said: str, other: Space, read: Frame = frame, least: float = LEAST) -> _Candidate:
+        return _Candidate("better-space", said, read, other, least)
 
     wide, long = torch.minimum(frame.width, frame.height), torch.maximum(frame.width, frame.height)
     size = frame.width.where(long <= 200 * wide, torch.nan)  # of thinner images the processors take none
@@ -135,7 +139,9 @@ def _of_answers(frame: Frame, space: Space, kind: BoxKind) -> Iterator[_Candidat
             replace(bounded, min_pixels=bound, max_pixels=max(bound, bounded.max_pixels)),
         ):
             name = "max_pixels" if other.max_pixels == bound else "min_pixels"
-            yield answers(f"if the answers were in the space {bounded.name!r} with {name} {bound}", other, resizable)
+            yield answers(
+                f"if the answers were in the space {bounded.name!r} with {name} {bound}", other, resizable, LEAST_FITTED
+            )
     if kind == "oriented":
         for five in get_args(Five):
             if space.order == "xy":
@@ -147,14 +153,13 @@ def _of_answers(frame: Frame, space: Space, kind: BoxKind) -> Iterator[_Candidat
         said = f"if the answers were in the space {name!r} with order {order!r}"
         yield answers(said, replace(other, order=order, five="corners-cw"))
     yield answers("if width and height were exchanged", space, frame._replace(width=frame.height, height=frame.width))
-    pixels = to_pixels(frame.answer[:, :4], space, frame.width, frame.height)
-    centres = [boxes[:, :2] + boxes[:, 2:4] for boxes in (frame.target, pixels)]
-    factor = (centres[0] / centres[1]).nanmedian(0).values
-    times = (
-        "if the answers were {:.2f} times as far right and {:.2f} times as far down (another space or size of images?)"
-    )
-    stretched = torch.cat([pixels * factor.repeat(2), frame.answer[:, 4:]], 1)
-    yield answers(times.format(*factor.tolist()), SPACES["pixel"], frame._replace(answer=stretched))
+    if len(frame.answer) >= ENOUGH:
+        pixels = to_pixels(frame.answer[:, :4], space, frame.width, frame.height)
+        centres = [boxes[:, :2] + boxes[:, 2:4] for boxes in (frame.target, pixels)]
+        factor = (centres[0] / centres[1]).nanmedian(0).values
+        times = "if the answers were {:.2f} times as far right and {:.2f} times as far down (another scale?)"
+        stretched = torch.cat([pixels * factor.repeat(2), frame.answer[:, 4:]], 1)
+        yield answers(times.format(*factor.tolist()), SPACES["pixel"], frame._replace(answer=stretched), LEAST_FITTED)
     for form, corners in _FORMS.items():
         yield answers(f"if the answers were {form}, not corners", space, frame._replace(answer=corners(frame.answer)))
 

@@ -277,14 +277,19 @@ def model_of(skill, boxes, width, height, seed):
         "anywhere": anywhere,
         "the same": torch.tensor([0.2, 0.2, 0.6, 0.6]) * size,
         "the same in pixels": torch.minimum(torch.tensor([[50.0, 50, 90, 90]]).double(), size),
+        "to one side": torch.minimum(boxes + torch.tensor([0.08, 0.05, 0.08, 0.05]) * size, size),
+        "another object": boxes.roll(1, 0) / size.roll(1, 0) * size,
         "the whole image": torch.tensor([0.0, 0.0, 1.0, 1.0]) * size,
     }
     answers["half"] = torch.where(torch.rand(len(boxes), 1, generator=generator) < 0.3, boxes, anywhere)
     return answers[skill]
 
 
+SKILLS = ["perfect", "near", "anywhere", "the same", "the same in pixels", "to one side", "another object"]
+
+
 @given(
-    st.sampled_from(["perfect", "near", "anywhere", "the same", "the same in pixels", "the whole image", "half"]),
+    st.sampled_from([*SKILLS, "the whole image", "half"]),
     st.sampled_from(["pixel", "norm1000", "norm100", "unit", "gemini", "qwen2.5-vl", "florence-2"]),
     st.integers(1, 80),
     st.integers(0, 10**6),
