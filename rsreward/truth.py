@@ -29,6 +29,7 @@ FORMS = {
 
 
 _COUNTS = {"xyxy": (4,), "xywh": (4,), "cxcywh": (4,), "oriented": (5,), "oriented-degrees": (5,), "answer": (4, 5)}
+_NUMBERS = {"horizontal": 4, "oriented": 5}
 Column = Sequence[Any] | None
 
 
@@ -110,7 +111,7 @@ def target_boxes(
         **reading: `format` and `space`, as in `read_truth`.
 
     Returns:
-        `(N, 4)` or `(N, 5)`, float32; a row of NaN for None.
+        `(N, 4)`, float32, or `(N, 5)`, float64 (no float32 is a right angle); a row of NaN for None.
 
     Raises:
         TruthError: naming the row that does not hold one box with an area: no answer can meet another.
@@ -119,13 +120,12 @@ def target_boxes(
     tensor([[0., 0., 2., 1.],
             [nan, nan, nan, nan]])
     """
-    numbers = 4 if kind == "horizontal" else 5
     rows = []
     for row, truth in _rows(column, width, height, f"{name} must hold finite boxes {FORMS[kind]}", kind, reading):
         if truth is not None and len(truth.boxes) != 1:
             raise TruthError(f"{name} must hold one box a row, and row {row} of this batch holds {len(truth.boxes)}.")
-        rows.append([torch.nan] * numbers if truth is None else truth.boxes[0])
-    return torch.tensor(rows, dtype=torch.float32).view(-1, numbers)
+        rows.append([torch.nan] * _NUMBERS[kind] if truth is None else truth.boxes[0])
+    return _table(rows, kind)
 
 
 def target_sets(
@@ -136,17 +136,17 @@ def target_sets(
     Args and errors as in `target_boxes`.
 
     Returns:
-        N tensors `(n, 4)` or `(n, 5)`, float32, or None.
+        N tensors `(n, 4)`, float32, or `(n, 5)`, float64, or None.
 
     >>> target_sets([[[0, 0, 2, 1]], [], None], "horizontal", "the column 'target'")
     [tensor([[0., 0., 2., 1.]]), tensor([], size=(0, 4)), None]
     """
-    numbers, form = 4 if kind == "horizontal" else 5, f"{name} must hold lists of finite boxes {FORMS[kind]}"
+    form = f"{name} must hold lists of finite boxes {FORMS[kind]}"
     sets: list[Tensor | None] = []
     for row, truth in _rows(column, width, height, form, kind, reading):
         if truth is not None and not truth.several and not isinstance(column[row], str):
             raise TruthError(f"{form}, or None, and row {row} of this batch holds one box, {column[row]!r:.100}.")
-        sets.append(None if truth is None else torch.tensor(truth.boxes, dtype=torch.float32).view(-1, numbers))
+        sets.append(None if truth is None else _table(truth.boxes, kind))
     return sets
 
 
@@ -160,6 +160,16 @@ def check_area(truth: Truth) -> None:
         sides = (box[2] - box[0], box[3] - box[1]) if truth.kind == "horizontal" else box[2:4]
         if min(sides) <= 0:
             raise TruthError(f"the box {box} has no area, so no answer can meet it: mend it or leave the row out.")
+
+
+def as_tensor(truth: Truth) -> Tensor:
+    """The boxes of a truth as `(n, 4)`, float32, or `(n, 5)`, float64."""
+    return _table(truth.boxes, truth.kind)
+
+
+def _table(rows: list[list[float]], kind: BoxKind) -> Tensor:
+    dtype = torch.float32 if kind == "horizontal" else torch.float64
+    return torch.tensor(rows, dtype=dtype).view(-1, _NUMBERS[kind])
 
 
 def _rows(
@@ -183,6 +193,8 @@ def _written(value: Any, space: Space | None, format: Format | None) -> tuple[li
         found = None if space is not None and format is None else _json(value)
         if found is None:
             answer = parse_answer(value)
+            if getattr(answer, "says_none", False):
+                return [], True, False
             if not answer.boxes or answer.kind == "point":
                 raise TruthError(f"no box can be read in the text {value!r:.100}.")
             return [list(box) for box in answer.boxes], len(answer.boxes) > 1, format is None

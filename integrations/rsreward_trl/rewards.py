@@ -11,12 +11,12 @@ from torch import Tensor
 import rsreward
 from rsreward import Space, gaussian_proximity, iou, oriented_iou, set_reward
 from rsreward.answers import BoxKind, Select, check_texts
+from rsreward.completions import completion_text
 from rsreward.pending import parse_box_sets, parse_boxes, space_named
 from rsreward.polygons import hull_of_oriented
 from rsreward.truth import Column, Format, read_truth, target_boxes, target_sets
 
 from .columns import Reading, read_columns
-from .completions import completion_text
 
 Log = Callable[[str, Any], None] | None
 

@@ -1,4 +1,4 @@
-"""The text of a completion as TRL hands it to reward functions."""
+"""The text of a completion that may be chat messages, as trainers hand them to reward functions."""
 
 from typing import Any
 
