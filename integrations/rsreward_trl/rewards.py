@@ -209,9 +209,9 @@ class SetReward(BoxReward):
         return set_reward(pred, truth, beta=0.0)
 
     def parts(self, pred: Any, truth: Any) -> dict[str, Tensor]:
-        counts = torch.tensor([float(len(boxes)) for boxes in pred])
-        empty = torch.tensor([len(boxes) == 0 for boxes in truth])  # no box is the right answer there
-        return {"iou": self.overlap(pred, truth), "parse_rate": ((counts > 0) | empty).float(), "boxes": counts}
+        counts = torch.tensor([boxes.isfinite().all(-1).sum().item() for boxes in pred], dtype=torch.float32)
+        rightly_none = torch.tensor([len(p) == len(t) == 0 for p, t in zip(pred, truth, strict=True)], dtype=torch.bool)
+        return {"iou": self.overlap(pred, truth), "parse_rate": ((counts > 0) | rightly_none).float(), "boxes": counts}
 
 
 def _texts(completions: Sequence[Any]) -> list[str]:

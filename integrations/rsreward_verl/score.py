@@ -8,17 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from rsreward import (
-    Space,
-    format_reward,
-    gaussian_proximity,
-    iou,
-    oriented_iou,
-    positional_reward,
-    set_reward,
-)
+from rsreward import Space, format_reward, positional_reward, set_reward
 from rsreward.answers import BoxKind, Select
 from rsreward.coordinates import MAX_SIDE
+from rsreward.parts import positional_parts
 from rsreward.pending import parse_box_sets, parse_boxes, space_named
 from rsreward.polygons import hull_of_oriented
 from rsreward.positional import Proximity
@@ -108,9 +101,7 @@ def compute_score(
         overlap = set_reward(*sets, beta=0.0, **shape)
         near = set_reward(*sets, beta=1.0, **shape) - overlap
     else:
-        score = positional_reward(pred, truth.boxes, beta=beta, **shape)
-        overlap = (iou if truth.kind == "horizontal" else oriented_iou)(pred, truth.boxes)
-        near = gaussian_proximity(pred, truth.boxes, alpha=alpha, over=proximity)
+        score, overlap, near = positional_parts(pred, truth.boxes, beta=beta, **shape)
     well_formed = format_reward(
         [solution_str], require_box=not truth.several, kind=read_as, think_in_prompt=think_in_prompt
     )
@@ -132,8 +123,9 @@ def check_options(**options: Any) -> None:
     Raises:
         TypeError, ValueError: naming the option.
     """
-    parse_boxes([], select=options.get("select", "first"))
     compute_score("", "", '{"bbox": [], "width": 100, "height": 100}', **options)
+    box = parse_boxes(["[0, 0, 1, 1]"], select=options.get("select", "first"))
+    positional_reward(box, box, **{name: options[name] for name in ("alpha", "beta", "proximity") if name in options})
 
 
 @dataclass(frozen=True)
