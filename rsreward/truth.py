@@ -15,10 +15,10 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from .answer_boxes import _in_pixels, check_kind
+from .answer_boxes import check_kind
 from .answers import _LARGEST as LARGEST
 from .answers import BoxKind, parse_answer
-from .coordinates import SPACES, Space, space_named, to_pixels
+from .coordinates import SPACES, Space, oriented_to_pixels, space_named, to_pixels
 from .polygons import bounding_box, hull_of_oriented, rectangle
 
 Format = Literal["xyxy", "xywh", "cxcywh", "quad", "oriented", "oriented-degrees"]
@@ -193,7 +193,7 @@ def _written(value: Any, space: Space | None, format: Format | None) -> tuple[li
         found = None if space is not None and format is None else _json(value)
         if found is None:
             answer = parse_answer(value)
-            if getattr(answer, "says_none", False):
+            if answer.says_none:
                 return [], True, False
             if not answer.boxes or answer.kind == "point":
                 raise TruthError(f"no box can be read in the text {value!r:.100}.")
@@ -265,9 +265,8 @@ def _in_pixel_form(
     if space is not None:
         if turned and form != "answer":
             space, numbers[4] = replace(space, five="le90"), degrees(numbers[4])
-        as_written = kind if form == "answer" and not turned else "oriented" if turned else "horizontal"
-        numbers = _in_pixels([tuple(numbers)], as_written, space, width, height)[0].tolist()
-        turned = len(numbers) == 5
+        in_pixels = oriented_to_pixels if turned else to_pixels
+        numbers = in_pixels(torch.tensor(numbers, dtype=torch.float64), space, width, height).tolist()
     if turned:
         if min(numbers[2:4]) < 0:
             raise TruthError(f"{box!r:.100} has a negative side.")

@@ -9,10 +9,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 import rsreward
-from rsreward import Space, gaussian_proximity, iou, oriented_iou, set_reward
+from rsreward import Space, gaussian_proximity, iou, oriented_iou, parse_box_sets, parse_boxes, set_reward, space_named
 from rsreward.answers import BoxKind, Select, check_texts
 from rsreward.completions import completion_text
-from rsreward.pending import parse_box_sets, parse_boxes, space_named
+from rsreward.coordinates import Five, Order
 from rsreward.polygons import hull_of_oriented
 from rsreward.truth import Column, Format, read_truth, target_boxes, target_sets
 
@@ -27,8 +27,8 @@ def as_reward_func(
     space: str | Space = "pixel",
     min_pixels: int | None = None,
     max_pixels: int | None = None,
-    five: str | None = None,
-    order: str | None = None,
+    five: Five | None = None,
+    order: Order | None = None,
     think_in_prompt: bool = False,
     select: Select = "first",
     kind: BoxKind | None = None,

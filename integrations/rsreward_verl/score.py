@@ -8,11 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from rsreward import Space, format_reward, positional_reward, set_reward
+from rsreward import Space, format_reward, parse_box_sets, parse_boxes, positional_reward, set_reward, space_named
 from rsreward.answers import BoxKind, Select
-from rsreward.coordinates import MAX_SIDE
+from rsreward.coordinates import MAX_SIDE, Five, Order
 from rsreward.parts import positional_parts
-from rsreward.pending import parse_box_sets, parse_boxes, space_named
 from rsreward.polygons import hull_of_oriented
 from rsreward.positional import Proximity
 from rsreward.truth import FORMS, Format, as_tensor, check_area, read_truth
@@ -27,8 +26,8 @@ def compute_score(
     space: str = "pixel",
     min_pixels: int | None = None,
     max_pixels: int | None = None,
-    five: str | None = None,
-    order: str | None = None,
+    five: Five | None = None,
+    order: Order | None = None,
     think_in_prompt: bool = False,
     select: Select = "first",
     kind: BoxKind | None = None,
@@ -142,8 +141,8 @@ def _spaces(
     space: str,
     min_pixels: int | None,
     max_pixels: int | None,
-    five: str | None,
-    order: str | None,
+    five: Five | None,
+    order: Order | None,
     target_space: str | None,
 ) -> tuple[Space, Space | None]:
     answers = space_named(space, min_pixels=min_pixels, max_pixels=max_pixels, five=five, order=order)

@@ -190,6 +190,13 @@ def test_several_boxes():
         reward(completions=texts[:1], target=[[0, 0, 10, 10]])
 
 
+def test_no_answer_is_not_the_answer_that_nothing_is_there():
+    reward, metrics = as_reward_func(rsreward.set_reward), {}
+    texts = ["<answer>[]</answer>", "Sorry, I cannot help.", "<think>cut off", "[0, 0, 0, 0]"]
+    assert reward(texts, target=[[]] * 4, log_metric=metrics.__setitem__) == [1, 0, 0, 1]
+    assert (metrics["set_reward/parse_rate"], metrics["set_reward/boxes"]) == (0.5, 0)
+
+
 def test_the_iou_of_sets_is_there_for_the_weight():
     reward = as_reward_func(rsreward.set_reward)
     ious = reward.ious(["[0, 0, 10, 10]", "none"], target=[[[0, 0, 10, 10], [20, 0, 30, 10]], None])

@@ -99,7 +99,15 @@ def test_several_boxes_are_matched_and_the_format_allows_them():
 
 @pytest.mark.parametrize(
     ("text", "score", "parsed"),
-    [("none", 1, 1), ("[1, 2, 3, 4]", 0, 1), ("[1, 2, 3, 4, 5]", 0, 1), ("(1,2),(3,4)", 0, 1)],
+    [
+        ("none", 1, 1),
+        ("[1, 2, 3, 4]", 0, 1),
+        ("[1, 2, 3, 4, 5]", 0, 1),
+        ("(1,2),(3,4)", 0, 1),
+        ("Sorry, I cannot help.", 0, 0),
+        ("<think>cut off", 0, 0),
+        ("[0, 0, 0, 0]", 1, 1),
+    ],
 )
 def test_where_there_is_nothing_to_find_any_box_is_wrong(text, score, parsed):
     result = compute_score("rsvg", text, truth([]))
