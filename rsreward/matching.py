@@ -51,8 +51,8 @@ def set_reward(
     is none, and none where there are some, scores 0.
 
     Args:
-        preds, targets: B of each: `(n, 4)` or `(n, 5)`. Rows of NaN are no boxes and are left out; a prediction that
-            is inverted counts as one and scores 0.
+        preds, targets: B of each: `(n, 4)` or `(n, 5)`. Rows of NaN are no boxes and are left out, but a prediction of
+            such rows alone is no answer and scores 0; a prediction that is inverted counts as one and scores 0.
         alpha, beta, proximity: as in `positional_reward`.
 
     Returns:
@@ -68,11 +68,11 @@ def set_reward(
     tensor([1.1000, 0.3667, 1.0000])
     """
     rows = []
-    for pred, target in _rows(preds, targets):
+    for given, (pred, target) in zip(preds, _rows(preds, targets), strict=True):
         dtype = torch.promote_types(torch.promote_types(pred.dtype, target.dtype), torch.float32)
         pred, target = pred.to(dtype), target.to(dtype)
         if len(pred) == 0 or len(target) == 0:
-            rows.append(pred.new_tensor(float(len(pred) == len(target))))
+            rows.append(pred.new_tensor(float(len(given) == len(target) == 0)))
             continue
         scores = positional_reward(pred[:, None], target[None], alpha=alpha, beta=beta, proximity=proximity)
         i, j = assign(scores)
