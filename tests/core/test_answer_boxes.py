@@ -75,13 +75,16 @@ def test_quads_are_scaled_before_they_become_boxes():
     assert oriented_iou(parse_boxes([str(written)], kind="oriented", **size)[0], box).item() > 0.999
 
 
+ANTICLOCKWISE = Space("own", scale=100, five="corners-ccw")
+
+
 @pytest.mark.parametrize(
     ("space", "text", "tip"),
     [
         ("norm100", "[40, 40, 60, 60, 0]", (60, 60)),
         ("norm100", "[[30, 40, 70, 60, 30]]", (50 + 20 * 0.866 - 10 * 0.5, 50 + 20 * 0.5 + 10 * 0.866)),
-        ("geochat", "{<30><40><70><60>|<30>}", (50 + 20 * 0.866 + 10 * 0.5, 50 - 20 * 0.5 + 10 * 0.866)),
-        ("earthdial", "[[30, 40, 70, 60, 30]]", (50 + 20 * 0.866 + 10 * 0.5, 50 - 20 * 0.5 + 10 * 0.866)),
+        (ANTICLOCKWISE, "{<30><40><70><60>|<30>}", (50 + 20 * 0.866 + 10 * 0.5, 50 - 20 * 0.5 + 10 * 0.866)),
+        (ANTICLOCKWISE, "[[30, 40, 70, 60, 30]]", (50 + 20 * 0.866 + 10 * 0.5, 50 - 20 * 0.5 + 10 * 0.866)),
         (
             Space("own", scale=100, five="le90"),
             "[50, 50, 40, 20, 30]",
