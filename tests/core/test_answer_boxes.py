@@ -1,10 +1,7 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from rsreward import corners, format_reward, oriented_iou, parse_answer, parse_box_sets, parse_boxes, set_reward
-from rsreward.answer_boxes import _boxes
 from rsreward.coordinates import Space
 
 
@@ -182,7 +179,7 @@ def test_only_the_answer_that_there_is_nothing_is_right_where_there_is_nothing(t
 
 
 def test_names_of_keys_say_which_is_x_whatever_the_order_of_the_space():
-    y_first = SimpleNamespace(order="yx", five="corners-cw")
-    (box,) = _boxes(parse_answer('{"ymin": 2, "xmin": 1, "ymax": 4, "xmax": 3}'), "horizontal", y_first)
-    assert box == (2, 1, 4, 3)  # as the space is written
-    assert _boxes(parse_answer("[2, 1, 4, 3]"), "horizontal", y_first) == ((2, 1, 4, 3),)
+    y_first = Space("own", scale=10, order="yx")
+    texts = ['{"ymin": 2, "xmin": 1, "ymax": 4, "xmax": 3}', "[2, 1, 4, 3]", "<loc0002><loc0001><loc0004><loc0003>"]
+    boxes = parse_boxes(texts, space=y_first, width=100, height=10)
+    assert boxes.tolist() == [[10, 2, 30, 4]] * 3
