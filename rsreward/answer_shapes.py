@@ -12,8 +12,8 @@ _BIN = r"<-?+\d{1,4}+(?:\.\d++)?+>"
 
 # The idea: a box begins behind one of the signs [ ( < : = { or a comma, so the pattern looks at these places alone, and
 # what stands there decides by its first character which shapes are tried. The first to fit is taken, each by possessive
-# steps that never go back, so the time is linear. A "label", a text in JSON that is not a list, and a "key" with brackets
-# are passed over: they hold no box. A "cut" is a box that the text ends in.
+# steps that never go back, so the time is linear. A "label", a text in JSON that is not a list, and a "key" with
+# brackets are passed over: they hold no box. A "cut" is a box that the text ends in.
 _SHAPES = {
     r"(?<=[\[(])(?=\s*+[-+.\d])": {
         # (112,364),(198,449), not the first two of four corners
