@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .answers import READ_AS, Answer, BoxKind, Select, boxes_of, check_texts, parse_answer, uncrossed
-from .coordinates import Sizes, Space, space_named, to_pixels
+from .coordinates import Sizes, Space, oriented_to_pixels, space_named, to_pixels
 from .oriented import from_corners
 
 
@@ -109,7 +109,7 @@ def _boxes(answer: Answer, kind: BoxKind, space: Space) -> tuple[tuple[float, ..
     boxes = boxes_of(answer, kind)
     if not boxes and kind == "horizontal" and answer.kind == "oriented":
         boxes = tuple(_not_turned(box, space) for box in answer.boxes if box[4] % 180 == 0)
-    if answer.dialect == "named-keys" and getattr(space, "order", "xy") == "yx":
+    if answer.dialect == "named-keys" and space.order == "yx":
         return tuple((y1, x1, y2, x2) for x1, y1, x2, y2 in boxes)
     return boxes
 
@@ -125,17 +125,15 @@ def _in_pixels(rows: Sequence[tuple[float, ...]], kind: BoxKind, space: Space, w
     if kind == "horizontal":
         return to_pixels(_table(rows, 4), space, width, height).float()
     rows = [uncrossed(row) if len(row) == 8 else row for row in rows]
-    first, second = (to_pixels(half, space, width, height) for half in torch.split(_table(rows, 8), 4, 1))
-    is_five, is_quad = (torch.tensor([len(row) == n for row in rows], dtype=torch.bool)[:, None] for n in (5, 8))
-    degrees = [(row[4] if space.five != "corners-ccw" else -row[4]) if len(row) == 5 else 0.0 for row in rows]
-    angle = torch.tensor(degrees, dtype=torch.float64).deg2rad()[:, None]
-    low, high = first[:, :2], first[:, 2:]
-    boxes = torch.cat([(low + high) / 2, high - low, angle], 1)
-    if space.five == "le90":
-        boxes = torch.where(is_five, torch.cat([first, angle], 1), boxes)
-    boxes = torch.where(is_quad, from_corners(torch.cat([first, second], 1).view(-1, 4, 2)), boxes)
-    missing = torch.tensor([not row for row in rows], dtype=torch.bool)
-    return torch.where(missing[:, None], torch.nan, boxes)
+    table = _table(rows, 8)
+    upright, quads = (to_pixels(half, space, width, height) for half in torch.split(table, 4, 1))
+    low, high = torch.split(upright, 2, 1)
+    boxes = torch.cat([(low + high) / 2, high - low, torch.zeros_like(low[:, :1])], 1)
+    five, eight = (torch.tensor([len(row) == n for row in rows], dtype=torch.bool)[:, None] for n in (5, 8))
+    boxes = torch.where(five, oriented_to_pixels(table[:, :5], space, width, height), boxes)
+    boxes = torch.where(eight, from_corners(torch.cat([upright, quads], 1).view(-1, 4, 2)), boxes)
+    missing = torch.tensor([not row for row in rows], dtype=torch.bool)[:, None]
+    return torch.where(missing, torch.nan, boxes)
 
 
 def _table(rows: Sequence[tuple[float, ...]], numbers: int) -> Tensor:

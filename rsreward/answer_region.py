@@ -38,12 +38,13 @@ _OTHER_TAG = re.compile(
 )
 
 
-def answer_region(text: str, think_in_prompt: bool = False) -> tuple[str, list[str]]:
-    """The part of a completion that is its answer, and what is wrong with its frame."""
-    return _region("<think>" + text if think_in_prompt else text, False)
+def answer_region(text: str, think_in_prompt: bool = False, usual: bool = False) -> tuple[str, list[str]]:
+    """The part of a completion that is its answer, and what is wrong with its frame.
 
-
-def _region(text: str, rewritten: bool) -> tuple[str, list[str]]:
+    usual: its tags are known to be the usual ones.
+    """
+    if think_in_prompt:
+        text = "<think>" + text
     thought = text.rfind("</think>")
     rest = text[thought + len("</think>") :] if thought >= 0 else text
     closing = rest.rfind("</answer>")
@@ -51,8 +52,10 @@ def _region(text: str, rewritten: bool) -> tuple[str, list[str]]:
     closing = rest.find("</answer>", opening) if opening >= 0 else -1  # the first after it
     if opening < 0:
         opening = rest.rfind("<answer>")
-    if not rewritten and _has_other_tags(rest, (opening >= 0) + (closing >= 0)):
-        return _region(_TOOL.sub(_click, _TAG.sub(_usual_tag, rest)), True)
+    known = (opening >= 0) + (closing >= 0)
+    may = rest.count("<") != known or not rest.isascii() or "&" in rest or "K" in rest  # in less time than the next
+    if may and not usual and _has_other_tags(rest, known):
+        return answer_region(_TOOL.sub(_click, _TAG.sub(_usual_tag, rest)), usual=True)
     thinks = "<think>" in rest
     if opening < 0:
         region = "" if thinks else _after_words(rest.strip())
@@ -77,10 +80,7 @@ def _has_other_tags(text: str, known: int) -> bool:
         signs *= any(letter in text for letter in "nNoO")  # one of them stands in every name
     if signs > known and _OTHER_TAG.search(text):
         return True
-    # A single character is found much faster than two.
-    if ("&" in text and "&lt;" in text) or ("K" in text and "THINK]" in text):
-        return True
-    return not text.isascii() and ("◁" in text or "＜" in text)
+    return ("&" in text and "&lt;" in text) or ("K" in text and "THINK]" in text) or "◁" in text or "＜" in text
 
 
 def _usual_tag(match: re.Match[str]) -> str:

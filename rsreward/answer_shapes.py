@@ -10,30 +10,42 @@ _NEXT = rf"\s*+,\s*+[\[(]{PAIR}[\])]"
 _FOUR_TO_NINE = rf"\s*+{NUMBER}(?:{COMMA}{NUMBER}){{3,8}}+\s*+"
 _BIN = r"<-?+\d{1,4}+(?:\.\d++)?+>"
 
-# By what a shape starts with; the first to fit is taken. A "label", a text in JSON that is no list, and a "key" with
+# The idea: a box begins behind one of the signs [ ( < : = { or a comma, so the pattern looks at these places alone, and
+# what stands there decides by its first character which shapes are tried. The first to fit is taken, each by possessive
+# steps that never go back, so the time is linear. A "label", a text in JSON that is not a list, and a "key" with
 # brackets are passed over: they hold no box. A "cut" is a box that the text ends in.
 _SHAPES = {
     r"(?<=[\[(])(?=\s*+[-+.\d])": {
+        # (112,364),(198,449), not the first two of four corners
         "pair": rf"(?<=\(){PAIR}\)\s*+,?+\s*+\({PAIR}\)(?!\s*+,\s*+\(\s*+[-+.\d]|(?:{_NEXT}){{2}})",
+        # [112, 364, 198, 449], and with 5 to 9 numbers
         "list": rf"{_FOUR_TO_NINE}(?:,\s*+)?+[\])]",
     },
     rf"(?<=[\[(])(?={PAIR}[\])])": {
+        # [112, 364], [198, 364], [198, 449], [112, 449]
         "corners": rf"{PAIR}[\])](?:{_NEXT}){{3,}}+",
+        # (112, 364)
         "point": rf"{PAIR}[\])]",
     },
     r"(?<=[\[(])": {
+        # [112, 364, 19
         "cut": rf"\s*+{NUMBER}(?:{COMMA}{NUMBER}){{0,8}}+(?:{COMMA})?+\Z",
     },
     "(?<=:)": {
+        # "label": "gate (9, 9, 10, 10)"
         "label": r"""\s*+(?!["']\s*+[\[{]|["'][\s\d.,;()+-]*+["'])"""
         r"""(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(?=\s*+[},\]"])|\Z)"""
         r"""|'[^'\\]*+(?:\\.[^'\\]*+)*+'(?=\s*+[},\]"]))""",
     },
+    # "plane (1, 2, 3, 4)": ...
     "(?<=[{,])": {"key": r"""\s*+"[^"\\\[(]*+[\[(][^"\\]*+"(?=\s*+:)"""},
     "(?<=<)": {
+        # <46><91><94><95>, {<46><91><94><95>|<40>}
         "bins": rf"{_BIN[1:]}(?:{_BIN}){{3}}(?:\|{_BIN}|(?!\|))",
+        # <point x="50.5" y="69.0">
         "tag": rf"""point\s++x=["']{NUMBER}["']\s++y=["']{NUMBER}["']""",
     },
+    # data-bbox="112 364 198 449"
     "(?<=data-bbox=)": {"html": rf"""["']{_FOUR_TO_NINE}["']"""},
 }
 BOX = re.compile(

@@ -227,6 +227,8 @@ def _flaw(numbers: tuple[float, ...]) -> str | None:
         x1, y1, x2, y2 = numbers
         if -_LARGEST <= x1 < x2 <= _LARGEST and -_LARGEST <= y1 < y2 <= _LARGEST:
             return None
+    elif len(numbers) == 5 and 1 <= abs(numbers[4]) <= _LARGEST and not _flaw(numbers[:4]):
+        return None
     if not all(abs(number) <= _LARGEST for number in numbers):
         return "not-finite"
     if len(numbers) == 8:
@@ -238,7 +240,7 @@ def _flaw(numbers: tuple[float, ...]) -> str | None:
         return "inverted"
     if x2 == x1 or y2 == y1:
         return "degenerate"
-    return "fraction-fifth" if 0 < numbers[-1] < 1 else None
+    return "fraction-fifth" if 0 < numbers[-1] < 1 else None  # of five: four in order have returned
 
 
 def uncrossed(quad: tuple[float, ...]) -> tuple[float, ...]:
