@@ -8,13 +8,16 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test bench bench-gpu smoke-verl check lint clean
+.PHONY: demo test mutants bench bench-gpu smoke-verl check lint clean
 
 demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; writes runs/demo
 	$(BIN)/rsreward demo $(ARGS)
 
 test: .venv/ready  ## all tests and doctests
 	$(BIN)/python -m pytest $(ARGS)
+
+mutants: .venv/ready  ## do the tests of the core notice small errors in it? Hours; goes on where it was stopped
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 bench: .venv-bench/ready  ## side by side with other libraries; writes runs/bench (ARGS=--docs: docs/performance.md too)
 	$(BENCH)/python benchmarks/run.py $(ARGS)

@@ -97,6 +97,7 @@ def oriented_kernel(
     overlap += _under_edge(xc, yc, c, xd, yd, d, u_slope) + _under_edge(xd, yd, d, xa, ya, a, v_slope)
     ratio = (pw * over_w) * (ph * over_h)
     overlap = tl.minimum(tl.minimum(tl.abs(overlap) * 0.125, 1.0), ratio)
+    overlap = tl.where(overlap > 1e-14, overlap, 0.0)  # as `oriented.ROUNDING`
     score = tl.where(p_side > 0, (overlap / (ratio + 1 - overlap)).to(tl.float32), 0.0)
 
     if PROXIMITY != "none":
