@@ -22,6 +22,7 @@ CHUNK = 12_000  # pairs at a time
 BROADCAST_CHUNK = 32_000  # the same where few boxes make many pairs
 AGREEMENT_CHUNK = 2**16  # pairs within groups at a time
 LARGEST = 1e150  # coordinates count up to here, as in `dispatch`
+LEAST = 5e-324  # in place of an area of 0, which nothing can be divided by
 SMALL, LARGE = 1e-9, 1e18  # ordinary boxes have longer sides and, both together, less area: float32 holds their squares
 ZERO = np.zeros((), np.float32)  # an array: a number would be converted in each call
 
@@ -198,7 +199,8 @@ def _values(p: Array, t: Array, formula: Callable[[_Pair], Array]) -> Array:
     odd = ~((np.minimum(pair.p_size, pair.t_size) > SMALL).all(0) & (pair.area_sum < LARGE))
     few = [np.broadcast_to(box, (4, *odd.shape))[:, odd] for box in (p, t)]
     sides = np.concatenate([box[2:] - box[:2] for box in few])
-    exact = formula(_pair(*(np.clip(box, -LARGEST, LARGEST, dtype=np.float64) for box in few)))
+    pair = _pair(*(np.clip(box, -LARGEST, LARGEST, dtype=np.float64) for box in few))
+    exact = formula(pair._replace(area_sum=np.maximum(pair.area_sum, LEAST)))
     values[odd] = np.where(((sides >= 0) & (sides < np.inf)).all(0), np.nan_to_num(exact), 0)
     return values
 
