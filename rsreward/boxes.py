@@ -1,8 +1,8 @@
 """Horizontal boxes `[x1, y1, x2, y2]`: areas, overlaps, and what counts as a box at all.
 
 The formulas are computed in float64, so results are exact to the rounding of their dtype for the coordinates of any
-image (up to 1e7 pixels wide, sides down to a thousandth) and for nearly all of float32. For other coordinates they are finite
-and within the range that is stated, no more.
+image (up to 1e7 pixels wide, sides down to a thousandth) and for nearly all of float32. For other coordinates they are
+finite and within the range that is stated, no more.
 """
 
 import torch
