@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help demo test bench bench-gpu smoke-verl smoke-tools check lint format clean
+.PHONY: help demo test mutants bench bench-gpu smoke-verl smoke-tools check lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,6 +18,9 @@ demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; write
 
 test: .venv/ready  ## all tests and doctests
 	$(BIN)/python -m pytest $(ARGS)
+
+mutants: .venv/ready  ## do the tests of the core notice small errors in it? Hours; goes on where it was stopped
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 bench: .venv-bench/ready  ## side by side with other libraries; writes runs/bench (ARGS=--docs: docs/performance.md too)
 	$(BENCH)/python benchmarks/run.py $(ARGS)

@@ -8,7 +8,7 @@ from torch import Tensor
 import peers
 from cases import Case, Peer
 from paired import boxes
-from rsreward import consistency_weight, consistency_weight_from_boxes, group_agreement, pairwise_iou
+from rsreward import consistency_weight, group_agreement, pairwise_iou
 
 GROUPS = {"quick": 8, "full": 1_024, "large": 1_024}
 SIZES = {"quick": [4], "full": [4, 8, 16, 32, 64], "large": [4, 8, 16, 32, 64, 128]}
@@ -44,12 +44,6 @@ def cases(sizes: str, device: str) -> Iterator[Case]:
         yield _agreement(groups, g, device)
     if device == "cuda":
         yield _agreement(100_000, 64, device)
-        pred, target = (each.view(100_000, 64, 4) for each in boxes(6_400_000, device))
-        yield Case(
-            "group", "the weight of 100,000 groups of G from boxes", 64, (pred, target[:, 0].contiguous()),
-            consistency_weight_from_boxes, "rsreward consistency_weight_from_boxes", [], lambda pred, _: len(pred) * 64,
-            "ns a rollout", result_bytes=400_000,
-        )  # fmt: skip
 
 
 def _agreement(groups: int, g: int, device: str) -> Case:

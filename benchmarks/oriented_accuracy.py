@@ -17,7 +17,7 @@ import torch
 from rsreward import oriented_iou
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "core"))
-from oriented_pairs import KINDS, pairs, polygons, random_boxes, shapely_iou, turned
+from samples import KINDS, pairs, polygons, random_boxes, shapely_iou, turned
 
 PAIRS = 200_000
 WRITTEN = {

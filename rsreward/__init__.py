@@ -12,7 +12,7 @@ from .answers import Answer, parse_answer
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import (
     consistency_weight,
-    consistency_weight_from_boxes,
+    consistency_weight_from_statistics,
     group_agreement,
     group_statistics,
     scale_advantages,
@@ -36,7 +36,6 @@ from .oriented import (
     from_corners,
     oriented_iou,
     pairwise_oriented_iou,
-    quad_iou,
 )
 from .positional import gaussian_proximity, positional_reward
 from .tally import Tally, paired_differences
@@ -53,7 +52,7 @@ __all__ = [
     "area",
     "canonical",
     "consistency_weight",
-    "consistency_weight_from_boxes",
+    "consistency_weight_from_statistics",
     "convert_angles",
     "corners",
     "diou",
@@ -78,7 +77,6 @@ __all__ = [
     "parse_box_sets",
     "parse_boxes",
     "positional_reward",
-    "quad_iou",
     "scale_advantages",
     "set_metrics",
     "set_reward",

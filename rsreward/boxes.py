@@ -1,63 +1,23 @@
 """Horizontal boxes `[x1, y1, x2, y2]`: areas, overlaps, and what counts as a box at all.
 
-The plain formulas are written in ratios of lengths (a side of a box over a side of the overlap), never in areas, so
-that coordinates near the largest or the smallest float neither overflow nor vanish; the fast paths do so where it
-matters.
+The formulas are computed in float64, so results are exact to the rounding of their dtype for the coordinates of any
+image (up to 1e7 pixels wide, sides down to a thousandth) and for nearly all of float32. For other coordinates they are
+finite and within the range that is stated, no more.
 """
 
 import torch
 from torch import Tensor
 
-from . import cpu, kernels
-from .paths import broadcast, check_tensors
-
-
-def fitting(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor]:
-    """Both as they are.
-
-    Raises:
-        ValueError: if a last dimension is not `last`, or the leading ones do not broadcast.
-    """
-    p, t = pred.shape, target.shape
-    if p[-1:] != (last,) or t[-1:] != (last,):
-        raise ValueError(
-            f"pred and target need {last} numbers a box in their last dimension, got shapes {tuple(p)} and {tuple(t)}."
-        )
-    try:
-        broadcast(p, t)
-    except ValueError:
-        raise ValueError(
-            f"pred and target are compared row by row, but their shapes {tuple(p)} and {tuple(t)} do not broadcast."
-        ) from None
-    return pred, target
-
-
-def paired(pred: Tensor, target: Tensor, last: int = 4) -> tuple[Tensor, Tensor, torch.dtype]:
-    """Check two box tensors against each other and promote them to the dtype to compute in.
-
-    Returns:
-        `pred`, `target` in float32 or float64 and the dtype that results are given in: the promoted dtype of both,
-        the default dtype for integers. Half precisions are computed in float32.
-
-    Raises:
-        ValueError: as `fitting`.
-    """
-    pred, target = fitting(pred, target, last)
-    dtype = pred.dtype
-    if dtype == target.dtype and dtype in (torch.float32, torch.float64):
-        return pred, target, dtype
-    dtype = torch.promote_types(dtype, target.dtype)
-    if not dtype.is_floating_point:
-        dtype = torch.get_default_dtype()
-    compute = torch.promote_types(dtype, torch.float32)
-    return pred.to(compute), target.to(compute), dtype
+from .checks import check_pair, check_tensors
+from .dispatch import fast
+from .fast import cpu, triton
 
 
 def is_box(boxes: Tensor) -> Tensor:
     """Which rows are boxes: finite and not inverted. Boxes without area are boxes.
 
     Args:
-        boxes: `(..., 4)`.
+        boxes: `(..., 4)`, or oriented `(..., 5)`, where no side may be negative.
 
     Returns:
         `(...)`, bool.
@@ -65,14 +25,32 @@ def is_box(boxes: Tensor) -> Tensor:
     >>> is_box(torch.tensor([[0, 0, 2, 1], [2, 0, 0, 1], [0, 0, float("nan"), 1], [3, 3, 3, 3]]))
     tensor([ True, False, False,  True])
     """
+    sides = _sides(boxes)
+    return boxes.isfinite().all(-1) & ((sides >= 0) & (sides < torch.inf)).all(-1)
+
+
+def has_area(boxes: Tensor) -> Tensor:
+    """Which rows are boxes with area; arguments as in `is_box`."""
+    return is_box(boxes) & (_sides(boxes) > 0).all(-1)
+
+
+def _sides(boxes: Tensor) -> Tensor:
+    """Width and height, `(..., 2)`, negative where inverted, also of unsigned integers."""
+    if boxes.shape[-1:] == (5,):
+        return boxes[..., 2:4]
     if boxes.shape[-1:] != (4,):
-        raise ValueError(f"boxes need 4 numbers each in their last dimension, got shape {tuple(boxes.shape)}.")
+        raise ValueError(f"boxes need 4 or 5 numbers each in their last dimension, got shape {tuple(boxes.shape)}.")
     if not boxes.dtype.is_signed:
         boxes = boxes.long()
-    sides = boxes[..., 2:] - boxes[..., :2]
-    return ((sides >= 0) & (sides < torch.inf)).all(-1)
+    return boxes[..., 2:] - boxes[..., :2]
 
 
+def _check_horizontal(boxes: Tensor) -> None:
+    if boxes.shape[-1:] != (4,):
+        raise ValueError(f"boxes need 4 numbers each in their last dimension, got shape {tuple(boxes.shape)}.")
+
+
+@fast(_check_horizontal, rows=(is_box,))
 def area(boxes: Tensor) -> Tensor:
     """Area, `(x2 - x1)(y2 - y1)`, in square pixels; 0 for what is not a box, the largest float if it is larger.
 
@@ -85,14 +63,10 @@ def area(boxes: Tensor) -> Tensor:
     >>> area(torch.tensor([[0.0, 0.0, 2.0, 3.0], [2.0, 0.0, 0.0, 3.0]]))
     tensor([6., 0.])
     """
-    check_tensors(boxes)
-    boxes, _, dtype = paired(boxes, boxes)
-    counts = is_box(boxes)
-    boxes, _ = replace_missing(boxes, boxes, counts)
-    size = (boxes[..., 2:] - boxes[..., :2]).prod(-1).to(dtype)
-    return torch.where(counts, size.clamp(max=torch.finfo(dtype).max), 0)
+    return _sides(boxes).prod(-1)
 
 
+@fast(check_pair, rows=(has_area, has_area), cpu=cpu.iou, cuda=triton.iou)
 def iou(pred: Tensor, target: Tensor) -> Tensor:
     """Intersection over union of paired boxes, in [0, 1].
 
@@ -111,12 +85,7 @@ def iou(pred: Tensor, target: Tensor) -> Tensor:
     >>> iou(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0]]))
     tensor([0.3333])
     """
-    check_tensors(pred, target)
-    if kernels.usable(pred, target):
-        return kernels.iou(*fitting(pred, target))
-    pred, target, dtype = paired(pred, target)
-    overlap = cpu.iou(pred, target) if cpu.usable(pred, target) else _iou(pred, target)
-    return overlap.to(dtype)
+    return _intersection(pred, target) / _union(pred, target)
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -143,6 +112,7 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     return iou(a.unsqueeze(-2), b.unsqueeze(-3))
 
 
+@fast(check_pair, rows=(is_box, is_box), cpu=cpu.giou)
 def giou(pred: Tensor, target: Tensor) -> Tensor:
     """Generalised IoU of paired boxes, in [-1, 1]: IoU less the empty share of the box C around both.
 
@@ -156,18 +126,11 @@ def giou(pred: Tensor, target: Tensor) -> Tensor:
     >>> giou(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[2.0, 0.0, 3.0, 1.0]]))
     tensor([-0.3333])
     """
-    check_tensors(pred, target)
-    pred, target, dtype = paired(pred, target)
-    if cpu.usable(pred, target):
-        return cpu.giou(pred, target).to(dtype)
-    counts = is_box(pred) & is_box(target)
-    pred, target = replace_missing(pred, target, counts)
-    overlap, hull = _overlap(pred, target).clamp(min=0), _positive(_hull(pred, target))
-    shares = [((box[..., 2:] - box[..., :2]) / hull).prod(-1) for box in (pred, target)]
-    union = shares[0] + shares[1] - (overlap / hull).prod(-1)
-    return torch.where(counts, _iou(pred, target) - 1 + union, 0).to(dtype)
+    hull = _hull(pred, target).prod(-1)
+    return iou(pred, target) - (1 - _ratio(_union(pred, target), hull))
 
 
+@fast(check_pair, rows=(is_box, is_box), cpu=cpu.diou)
 def diou(pred: Tensor, target: Tensor) -> Tensor:
     """Distance IoU of paired boxes, in [-1, 1]: IoU less the squared centre distance over the squared diagonal of C.
 
@@ -180,17 +143,9 @@ def diou(pred: Tensor, target: Tensor) -> Tensor:
     >>> diou(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[2.0, 0.0, 3.0, 1.0]]))
     tensor([-0.4000])
     """
-    check_tensors(pred, target)
-    pred, target, dtype = paired(pred, target)
-    if cpu.usable(pred, target):
-        return cpu.diou(pred, target).to(dtype)
-    counts = is_box(pred) & is_box(target)
-    pred, target = replace_missing(pred, target, counts)
-    hull = _hull(pred, target)
-    longest = _positive(hull.amax(-1, keepdim=True))
-    distance = (centre_offset(pred, target) / longest).clamp(-1, 1).square().sum(-1)
-    diagonal = (hull / longest).square().sum(-1)
-    return torch.where(counts, _iou(pred, target) - distance / _positive(diagonal), 0).to(dtype)
+    distance = centre_offset(pred, target).square().sum(-1)
+    diagonal = _hull(pred, target).square().sum(-1)
+    return iou(pred, target) - _ratio(distance, diagonal)
 
 
 def centre_offset(pred: Tensor, target: Tensor) -> Tensor:
@@ -199,33 +154,20 @@ def centre_offset(pred: Tensor, target: Tensor) -> Tensor:
     return apart[..., :2] + apart[..., 2:]
 
 
-def replace_missing(pred: Tensor, target: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Both with a unit box in the rows that do not count, so that neither values nor gradients of those are NaN."""
-    unit = target.new_tensor([0, 0, 1, 1])
-    return torch.where(counts[..., None], pred, unit), torch.where(counts[..., None], target, unit)
+def _intersection(pred: Tensor, target: Tensor) -> Tensor:
+    sides = torch.minimum(pred[..., 2:], target[..., 2:]) - torch.maximum(pred[..., :2], target[..., :2])
+    return sides.clamp(min=0).prod(-1)
 
 
-def _iou(pred: Tensor, target: Tensor) -> Tensor:
-    """1 / (|P| / |P & T| + |T| / |P & T| - 1), each ratio taken side by side. Below 1e-9 it is 0."""
-    overlap = _overlap(pred, target)
-    longest = torch.maximum(pred[..., 2:] - pred[..., :2], target[..., 2:] - target[..., :2])
-    meets = ((overlap > 0) & (overlap >= 1e-9 * longest)).all(-1) & is_box(pred) & is_box(target)
-    pred, target = replace_missing(pred, target, meets)
-    overlap = _overlap(pred, target)
-    ratios = [((box[..., 2:] - box[..., :2]) / overlap).prod(-1) for box in (pred, target)]
-    return torch.where(meets, 1 / (ratios[0] + ratios[1] - 1), 0)
-
-
-def _overlap(pred: Tensor, target: Tensor) -> Tensor:
-    """Width and height of the intersection; not positive where the boxes do not meet."""
-    return torch.minimum(pred[..., 2:], target[..., 2:]) - torch.maximum(pred[..., :2], target[..., :2])
+def _union(pred: Tensor, target: Tensor) -> Tensor:
+    return _sides(pred).prod(-1) + _sides(target).prod(-1) - _intersection(pred, target)
 
 
 def _hull(pred: Tensor, target: Tensor) -> Tensor:
     """Width and height of the smallest box around both."""
-    hull = torch.maximum(pred[..., 2:], target[..., 2:]) - torch.minimum(pred[..., :2], target[..., :2])
-    return hull.clamp(max=torch.finfo(hull.dtype).max)
+    return torch.maximum(pred[..., 2:], target[..., 2:]) - torch.minimum(pred[..., :2], target[..., :2])
 
 
-def _positive(divisor: Tensor) -> Tensor:
-    return torch.where(divisor > 0, divisor, 1)
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """0 where there is no whole, without a gradient of NaN."""
+    return part / torch.where(whole > 0, whole, 1)

@@ -6,13 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import kernels
-from .boxes import fitting, paired
-from .boxes import iou as iou_of
-from .oriented import oriented_iou
-from .paths import check_tensors
-
-CHUNK = 2**16  # pairs of boxes at a time on the CPU
+from .boxes import pairwise_iou
+from .checks import check_tensors
+from .dispatch import fast
+from .fast import cpu, triton
 
 
 def group_statistics(iou: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,12 +24,64 @@ def group_statistics(iou: Tensor) -> tuple[Tensor, Tensor]:
     >>> group_statistics(torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.5, 0.5, 0.5, 0.5]]))
     (tensor([0.5000, 0.5000]), tensor([0.2500, 0.0000]))
     """
+    check_tensors(iou)
     _check_rollouts(iou)
-    iou = iou.to(torch.promote_types(iou.dtype, torch.float32)).nan_to_num(0, 0, 0).clamp(-1e6, 1e6)
+    iou = iou.to(torch.promote_types(iou.dtype, torch.float32)).nan_to_num(0, 0, 0).clamp_(-1e6, 1e6)
     mean = iou.mean(-1)
     return mean, (iou - mean.unsqueeze(-1)).square().mean(-1)
 
 
+def consistency_weight_from_statistics(
+    mean: Tensor,
+    var: Tensor,
+    *,
+    lambda_mean: float = 1.2,
+    lambda_var: float = 1.0,
+    clip: tuple[float, float] = (0.5, 3.0),
+    normalize: bool = False,
+) -> Tensor:
+    """The weight of each group of rollouts, from the mean m and the population variance v of its IoUs.
+
+        w = clip(exp(lambda_mean (1 - m) + lambda_var v), w_min, w_max)
+
+    The paper's values are the defaults; with them w lies in [1, 3], so it also acts like a larger learning rate.
+
+    Args:
+        mean, var: `(...)`, of each group, see `group_statistics`.
+        clip: w_min and w_max.
+        normalize: divide by the mean weight of all groups, which changes the emphasis and not the size of the step.
+
+    Returns:
+        `(...)`, in the dtype of the statistics.
+
+    Raises:
+        ValueError: if the clip bounds are not ordered or a lambda is not finite.
+
+    >>> consistency_weight_from_statistics(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.25, 0.0]))
+    tensor([3.0000, 2.3396, 1.0000])
+    """
+    check_tensors(mean, var)
+    _check_options(lambda_mean, lambda_var, clip)
+    weight = torch.exp(lambda_mean * (1 - mean) + lambda_var * var).clamp(*clip)
+    return normalized(weight) if normalize else weight
+
+
+def normalized(weight: Tensor) -> Tensor:
+    """Divided by the mean weight of all groups, where that is not 0 and there are any."""
+    if not weight.numel():
+        return weight
+    average = weight.mean()
+    return torch.where(average > 0, weight / average, weight)
+
+
+def _check_weight(
+    iou: Tensor, *, lambda_mean: float, lambda_var: float, clip: tuple[float, float], normalize: bool
+) -> None:
+    _check_options(lambda_mean, lambda_var, clip)
+    _check_rollouts(iou)
+
+
+@fast(_check_weight, cuda=triton.consistency_weight)
 def consistency_weight(
     iou: Tensor,
     *,
@@ -41,17 +90,11 @@ def consistency_weight(
     clip: tuple[float, float] = (0.5, 3.0),
     normalize: bool = False,
 ) -> Tensor:
-    """The weight of each group of rollouts.
-
-        w = clip(exp(lambda_mean (1 - m) + lambda_var v), w_min, w_max)
-
-    with mean m and population variance v of the group's IoUs. The paper's values are the defaults; with them w lies in
-    [1, 3], so it also acts like a larger learning rate.
+    """The weight of each group of rollouts: `consistency_weight_from_statistics` of its `group_statistics`.
 
     Args:
         iou: `(..., G)`, the IoU rewards of the G rollouts of a query.
-        clip: w_min and w_max.
-        normalize: divide by the mean weight of all groups, which changes the emphasis and not the size of the step.
+        lambda_mean, lambda_var, clip, normalize: as in `consistency_weight_from_statistics`.
 
     Returns:
         `(...)`, in the dtype of `iou`.
@@ -62,74 +105,24 @@ def consistency_weight(
     >>> consistency_weight(torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
     tensor([3.0000, 2.3396, 1.0000])
     """
-    check_tensors(iou)
-    _check(lambda_mean, lambda_var, clip)
-    if kernels.usable(iou):
-        _check_rollouts(iou)
-        weight = kernels.group_weight(iou, lambda_mean, lambda_var, clip)
-    else:
-        mean, var = group_statistics(iou)
-        weight = torch.exp(lambda_mean * (1 - mean) + lambda_var * var).clamp(*clip)
-    if normalize:
-        weight = _normalized(weight)
-    return weight.to(iou.dtype) if iou.dtype.is_floating_point else weight
+    mean, var = group_statistics(iou)
+    return consistency_weight_from_statistics(
+        mean, var, lambda_mean=lambda_mean, lambda_var=lambda_var, clip=clip, normalize=normalize
+    )
 
 
-def consistency_weight_from_boxes(
-    pred: Tensor,
-    target: Tensor,
-    *,
-    lambda_mean: float = 1.2,
-    lambda_var: float = 1.0,
-    clip: tuple[float, float] = (0.5, 3.0),
-    normalize: bool = False,
-) -> Tensor:
-    """The `consistency_weight` of each group of rollouts, from its boxes.
-
-        w = consistency_weight(IoU(pred, target))
-
-    On a GPU in one pass, without the IoUs in between.
-
-    Args:
-        pred: `(..., G, 4)` or `(..., G, 5)`, one box a rollout. What is no box has IoU 0.
-        target: `(..., 4)` or `(..., 5)`, the true box of each group.
-        lambda_mean, lambda_var, clip, normalize: as in `consistency_weight`.
-
-    Returns:
-        `(...)`, in the dtype of the boxes.
-
-    Raises:
-        ValueError: as `iou` and `consistency_weight`.
-
-    One group of a miss and a hit, one of two hits:
-
-    >>> target = torch.tensor([[0.0, 0.0, 2.0, 2.0], [4.0, 4.0, 6.0, 6.0]])
-    >>> pred = torch.stack([target[[1, 0]], target[[1, 1]]])
-    >>> consistency_weight_from_boxes(pred, target)
-    tensor([2.3396, 1.0000])
-    """
-    _check(lambda_mean, lambda_var, clip)
-    check_tensors(pred, target)
-    if pred.dim() < 2 or target.dim() < 1 or pred.shape[-2] == 0:
-        raise ValueError(
-            f"needed are pred (..., G, 4), of at least one rollout a group, and target (..., 4), "
-            f"got {tuple(pred.shape)} and {tuple(target.shape)}."
-        )
-    if pred.shape[-1] == 4 and kernels.usable(pred, target):
-        pred, beside = fitting(pred, target.unsqueeze(-2))
-        weight = kernels.group_weight_from_boxes(pred, beside.squeeze(-2), lambda_mean, lambda_var, clip)
-        dtype = torch.promote_types(pred.dtype, target.dtype)
-        return (_normalized(weight) if normalize else weight).to(dtype)
-    overlap = (oriented_iou if pred.shape[-1] == 5 else iou_of)(pred, target.unsqueeze(-2))
-    return consistency_weight(overlap, lambda_mean=lambda_mean, lambda_var=lambda_var, clip=clip, normalize=normalize)
+def _check_groups(boxes: Tensor) -> None:
+    if boxes.dim() < 2 or boxes.shape[-1] != 4 or boxes.shape[-2] == 0:
+        raise ValueError(f"boxes need the shape (..., G, 4), G at least 1, got {tuple(boxes.shape)}.")
 
 
+@fast(_check_groups, cpu=cpu.group_agreement, cuda=triton.group_agreement)
 def group_agreement(boxes: Tensor) -> Tensor:
     """How far each rollout agrees with the others of its group, in [0, 1]: its mean IoU with them. Needs no true box.
 
         a_i = 1 / (G - 1) * sum over j != i of IoU(b_i, b_j)
 
-    Computed without a table of all pairs of all groups.
+    Without a derivative it is computed without a table of all pairs of all groups.
 
     Args:
         boxes: `(..., G, 4)`, one box a rollout. What is no box, or has no area, overlaps nothing, so it scores 0 and
@@ -147,22 +140,9 @@ def group_agreement(boxes: Tensor) -> Tensor:
     >>> group_agreement(torch.tensor([box, box, other, [torch.nan] * 4]))
     tensor([0.3333, 0.3333, 0.0000, 0.0000])
     """
-    check_tensors(boxes)
-    if boxes.dim() < 2 or boxes.shape[-1] != 4 or boxes.shape[-2] == 0:
-        raise ValueError(f"boxes need the shape (..., G, 4), G at least 1, got {tuple(boxes.shape)}.")
-    if kernels.usable(boxes):
-        return kernels.group_agreement(boxes)
-    shape, size = boxes.shape[:-1], boxes.shape[-2]
-    boxes, _, dtype = paired(boxes, boxes)
-    groups, rollouts = boxes.reshape(-1, size, 4), torch.arange(size, device=boxes.device)
-    if torch.compiler.is_compiling():  # which makes a sum of the table without writing it down
-        total = _overlap_with_others(groups, rollouts)
-    else:
-        pairs = CHUNK if boxes.is_cpu else CHUNK * 256
-        some = torch.split(rollouts, max(1, pairs // size))
-        parts = torch.split(groups, max(1, pairs // size**2))
-        total = torch.cat([torch.cat([_overlap_with_others(p, s) for s in some], -1) for p in parts])
-    return (total / max(size - 1, 1)).view(shape).to(dtype)
+    size = boxes.shape[-2]
+    own = torch.eye(size, dtype=torch.bool, device=boxes.device)
+    return pairwise_iou(boxes, boxes).masked_fill(own, 0).sum(-1) / max(size - 1, 1)
 
 
 def scale_advantages(advantages: Tensor, iou: Tensor, *, group_size: int | None = None, **weights: Any) -> Tensor:
@@ -183,7 +163,7 @@ def scale_advantages(advantages: Tensor, iou: Tensor, *, group_size: int | None 
         As `advantages`.
 
     Raises:
-        ValueError: if the shapes do not fit, or N is no multiple of the group size.
+        ValueError: if the shapes do not fit, or N is not a multiple of the group size.
 
     >>> scale_advantages(torch.tensor([[-1.0, 1.0]]), torch.tensor([[0.0, 1.0]]))
     tensor([[-2.3396,  2.3396]])
@@ -209,7 +189,7 @@ def scale_advantages(advantages: Tensor, iou: Tensor, *, group_size: int | None 
     )
 
 
-def _check(lambda_mean: float, lambda_var: float, clip: tuple[float, float]) -> None:
+def _check_options(lambda_mean: float, lambda_var: float, clip: tuple[float, float]) -> None:
     if not (hasattr(clip, "__len__") and len(clip) == 2 and 0 <= clip[0] <= clip[1] < inf):
         raise ValueError(f"clip must be (w_min, w_max) with 0 <= w_min <= w_max, got {clip}.")
     if not (-inf < lambda_mean < inf and -inf < lambda_var < inf):
@@ -221,18 +201,3 @@ def _check_rollouts(iou: Tensor) -> None:
         raise ValueError(
             f"iou needs groups of at least one rollout in its last dimension, got shape {tuple(iou.shape)}."
         )
-
-
-def _overlap_with_others(groups: Tensor, rollouts: Tensor) -> Tensor:
-    """The sum of the IoUs of these rollouts, of each of the groups `(B, G, 4)`, with the others of theirs."""
-    overlap = iou_of(groups[:, rollouts, None], groups[:, None])
-    own = rollouts[:, None] == torch.arange(groups.shape[1], device=groups.device)
-    return overlap.masked_fill(own, 0).sum(-1)
-
-
-def _normalized(weight: Tensor) -> Tensor:
-    """Divided by the mean weight of all groups, where that is not 0 and there are any."""
-    if not weight.numel():
-        return weight
-    average = weight.mean()
-    return torch.where(average > 0, weight / average, weight)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from .boxes import pairwise_iou
+from .checks import check_tensors
 from .oriented import pairwise_oriented_iou
-from .paths import check_tensors
 from .positional import Proximity, positional_reward
 
 
@@ -51,7 +51,7 @@ def set_reward(
     is none, and none where there are some, scores 0. So does a prediction of NaN alone, which is no answer.
 
     Args:
-        preds, targets: B of each: `(n, 4)` or `(n, 5)`. Rows of NaN are no boxes and are left out; a prediction that
+        preds, targets: B of each: `(n, 4)` or `(n, 5)`. Rows of NaN are not boxes and are left out; a prediction that
             is inverted counts as one and scores 0.
         alpha, beta, proximity: as in `positional_reward`.
 

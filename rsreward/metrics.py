@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from .boxes import area, iou
+from .checks import check_tensors
 from .coordinates import Sizes, to_pixels
 from .oriented import oriented_iou
-from .paths import check_tensors
 from .tally import Tally
 
 SMALL, MEDIUM = 32**2, 96**2
@@ -192,7 +192,7 @@ def grounding_columns(
         raise ValueError(f"the convention {convention!r} is for horizontal boxes, got shape {tuple(target.shape)}.")
     read = is_readable(pred)
     if rule.horizontal_only:
-        image = _image(target, rule, convention, width, height)
+        image = _compared_sizes(target, rule, convention, width, height)
         pred = rule.compared(pred.double(), image, predicted=True)
         target = rule.compared(target.double(), image, predicted=False)
     overlaps = counted_iou(pred, target)
@@ -234,8 +234,7 @@ def image_region(target: Tensor, width: Sizes, height: Sizes) -> list[str]:
     ['top left', 'middle right']
     """
     check_tensors(target)
-    sizes = (torch.nan, torch.nan) if width is None or height is None else (width, height)
-    image = to_pixels(torch.ones(*target.shape[:-1], 4, dtype=torch.float64), "unit", *sizes)[..., :2]
+    image = _image_sizes(target, width, height)
     if image.isnan().any():
         raise ValueError("the region of a box needs the width and height of every image.")
     centre = (target[..., :2] + target[..., 2:4]) / 2 if target.shape[-1:] == (4,) else target[..., :2]
@@ -254,11 +253,17 @@ def is_readable(pred: Tensor) -> Tensor:
     return pred.isfinite().all(-1)
 
 
-def _image(target: Tensor, rule: Convention, convention: str, width: Sizes, height: Sizes) -> Tensor:
-    """Width and height of each image, `(..., 2)`, float64; the benchmark's own where they are not given."""
+def _image_sizes(boxes: Tensor, width: Sizes, height: Sizes) -> Tensor:
+    """Width and height of the image of each box, `(..., 2)`, float64; NaN where they are not given."""
     if width is None or height is None:
         width = height = torch.nan
-    image = to_pixels(torch.ones_like(target, dtype=torch.float64), "unit", width, height)[..., :2]
+    whole_image = torch.ones(*boxes.shape[:-1], 4, dtype=torch.float64, device=boxes.device)
+    return to_pixels(whole_image, "unit", width, height)[..., 2:]
+
+
+def _compared_sizes(target: Tensor, rule: Convention, convention: str, width: Sizes, height: Sizes) -> Tensor:
+    """As `_image_sizes`; the benchmark's own where they are not given."""
+    image = _image_sizes(target, width, height)
     if rule.side is None and image.isnan().any():
         raise ValueError(f"the convention {convention!r} needs the width and height of every image.")
     return image.nan_to_num(rule.side)

@@ -1,6 +1,5 @@
 """The positional reward: IoU plus a Gaussian of the normalised centre distance (RSGround-R1, arXiv 2601.21634)."""
 
-from collections.abc import Callable
 from math import inf, pi, sqrt
 from typing import Literal
 
@@ -8,14 +7,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import cpu, kernels
-from .boxes import centre_offset, fitting, iou, is_box, paired, replace_missing
-from .oriented import is_oriented_box, oriented_iou, unit_frame
-from .paths import check_tensors
+from .boxes import centre_offset, has_area, iou, is_box
+from .checks import check_pair
+from .dispatch import fast
+from .fast import cpu, triton
+from .oriented import oriented_iou, unit_frame
 
 Proximity = Literal["center", "region", "keypoints"]
+PROXIMITIES = ("center", "region", "keypoints")
 
 
+def _check_proximity(pred: Tensor, target: Tensor, *, alpha: float, over: str) -> None:
+    if not 1e-6 <= alpha <= 1e6:
+        raise ValueError(f"alpha must be positive, between 1e-6 and 1e6, got {alpha}.")
+    if over not in PROXIMITIES:
+        raise ValueError(f"the proximity must be one of {', '.join(map(repr, PROXIMITIES))}, got {over!r}.")
+    check_pair(pred, target, 5 if target.shape[-1:] == (5,) else 4)
+
+
+def _check_reward(pred: Tensor, target: Tensor, *, alpha: float, beta: float, proximity: str) -> None:
+    if not 0 <= beta < inf:
+        raise ValueError(f"beta must be finite and not negative, got {beta}.")
+    _check_proximity(pred, target, alpha=alpha, over=proximity)
+
+
+@fast(_check_reward, cpu=cpu.positional_reward, cuda=triton.positional_reward)
 def positional_reward(
     pred: Tensor, target: Tensor, *, alpha: float = 2.5, beta: float = 0.1, proximity: Proximity = "center"
 ) -> Tensor:
@@ -45,20 +61,11 @@ def positional_reward(
     >>> positional_reward(pred, target)
     tensor([1.1000, 0.0726, 0.0000])
     """
-    if not 0 <= beta < inf:
-        raise ValueError(f"beta must be finite and not negative, got {beta}.")
-    check_tensors(pred, target)
-    _check(alpha, proximity)
-    numbers = _numbers(target)
-    if kernels.usable(pred, target) and (proximity != "region" or numbers == 4):
-        return kernels.positional_reward(*fitting(pred, target, numbers), alpha, beta, proximity)
-    pred, target, dtype = paired(pred, target, numbers)
-    if numbers == 4 and proximity == "center" and cpu.usable(pred, target):
-        return cpu.positional_reward(pred, target, alpha, beta).to(dtype)
-    overlap = iou(pred, target) if numbers == 4 else oriented_iou(pred, target)
-    return (overlap + beta * gaussian_proximity(pred, target, alpha=alpha, over=proximity)).to(dtype)
+    overlap = oriented_iou(pred, target) if target.shape[-1] == 5 else iou(pred, target)
+    return overlap + beta * gaussian_proximity(pred, target, alpha=alpha, over=proximity)
 
 
+@fast(_check_proximity, rows=(is_box, has_area), cpu=cpu.gaussian_proximity, cuda=triton.gaussian_proximity)
 def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float = 2.5, over: Proximity = "center") -> Tensor:
     """How near a prediction is to the true box, in [0, 1], by a Gaussian around it and as wide as it.
 
@@ -95,99 +102,49 @@ def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float = 2.5, over
     >>> [round(gaussian_proximity(shifted, target, over=over).item(), 3) for over in ("center", "region", "keypoints")]
     [0.726, 0.7, 0.666]
     """
-    check_tensors(pred, target)
-    _check(alpha, over)
-    if _numbers(target) == 5:
-        return _oriented_proximity(pred, target, 1 / alpha, over)
-    if kernels.usable(pred, target):
-        return kernels.gaussian_proximity(*fitting(pred, target), alpha, over)
-    pred, target, dtype = paired(pred, target)
-    if over == "center" and cpu.usable(pred, target):
-        return cpu.proximity(pred, target, alpha).to(dtype)
-    size = target[..., 2:] - target[..., :2]
-    counts = is_box(pred) & is_box(target) & (size > 0).all(-1)
-    pred, target = replace_missing(pred, target, counts)
-    size = target[..., 2:] - target[..., :2]
-    sigmas = 2 / alpha  # sigma itself could overflow or vanish: lengths are divided by the side first
-    low = ((pred[..., :2] - target[..., :2] - size / 2) / size * sigmas).clamp(-_FAR, _FAR)
-    high = ((pred[..., 2:] - target[..., :2] - size / 2) / size * sigmas).clamp(-_FAR, _FAR)
-    middle = (centre_offset(pred, target) / size * sigmas).clamp(-_FAR, _FAR)
-    length = ((pred[..., 2:] - pred[..., :2]) / size * sigmas).clamp(max=_HUGE)
-    return torch.where(counts, _OVER[over](low, middle, high, length), 0).to(dtype)
+    oriented = target.shape[-1] == 5
+    frame = unit_frame(pred.movedim(-1, 0), target.movedim(-1, 0)) if oriented else _upright_frame(pred, target)
+    centre, u, v = (vector / alpha for vector in frame)  # K's sigma is alpha of the true box's half sides
+    if over == "center":
+        return _gaussian(centre)
+    if over == "keypoints":
+        return sum((_gaussian(centre + a * u + b * v) for a in (-1, 1) for b in (-1, 1)), _gaussian(centre)) / 5
+    if oriented:
+        return _mean_over_parallelogram(centre, u, v)
+    return _mean_gaussian(centre[0], u[0]) * _mean_gaussian(centre[1], v[1])
 
 
-def _check(alpha: float, over: str) -> None:
-    if not 1e-6 <= alpha <= 1e6:
-        raise ValueError(f"alpha must be positive, between 1e-6 and 1e6, got {alpha}.")
-    if over not in _OVER:
-        raise ValueError(f"the proximity must be one of {', '.join(map(repr, _OVER))}, got {over!r}.")
+def _upright_frame(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As `oriented.unit_frame`, of horizontal boxes `(..., 4)`."""
+    halves = (target[..., 2:] - target[..., :2]) / 2
+    centre, (w, h) = centre_offset(pred, target) / halves, ((pred[..., 2:] - pred[..., :2]) / 2 / halves).unbind(-1)
+    return centre.movedim(-1, 0), torch.stack([w, w * 0]), torch.stack([h * 0, h])
 
 
-def _numbers(target: Tensor) -> int:
-    """Of how many numbers the boxes are, 4 or 5; anything else is for `paired` to refuse."""
-    return 5 if target.shape[-1:] == (5,) else 4
+def _gaussian(point: Tensor) -> Tensor:
+    """exp(-|p|^2 / 2) of points `(2, ...)`, in sigmas."""
+    return torch.exp(-0.5 * point.square().sum(0))
 
 
-_FAR = 1e4  # sigmas; K is 0 well before, in float64 too
-_HUGE = 1e15  # sigmas; the mean over so long a side is 0 to float precision
-
-
-def _at_centre(low: Tensor, middle: Tensor, high: Tensor, length: Tensor) -> Tensor:
-    return torch.exp(-0.5 * middle.square().sum(-1))
-
-
-def _over_keypoints(low: Tensor, middle: Tensor, high: Tensor, length: Tensor) -> Tensor:
-    """K splits into x and y, so the four corners are the product of the sums over the two ends of each side."""
-    ends = torch.exp(-0.5 * low.square()) + torch.exp(-0.5 * high.square())
-    return (ends.prod(-1) + _at_centre(low, middle, high, length)) / 5
-
-
-def _over_region(low: Tensor, middle: Tensor, high: Tensor, length: Tensor) -> Tensor:
-    """The mean over x times the mean over y."""
-    return _mean_gaussian(low, middle, high, length).prod(-1)
-
-
-def _mean_gaussian(low: Tensor, middle: Tensor, high: Tensor, length: Tensor) -> Tensor:
-    """Mean of exp(-t^2 / 2) over [low, high]; by its Taylor series about the middle where that is short."""
-    long = length > 0.2
-    erf = torch.erf(high / sqrt(2)) - torch.erf(low / sqrt(2))
-    closed = sqrt(pi / 2) / torch.where(long, length, 1) * erf
-    m2, h2 = middle.clamp(-40, 40).square(), torch.where(long, 0, length / 2).square()
-    series = 1 + h2 / 6 * (m2 - 1 + h2 / 20 * ((m2 - 6) * m2 + 3 + h2 / 42 * (((m2 - 15) * m2 + 45) * m2 - 15)))
-    return torch.where(long, closed, torch.exp(-0.5 * m2) * series).clamp(0, 1)
-
-
-_OVER: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
-    "center": _at_centre,
-    "region": _over_region,
-    "keypoints": _over_keypoints,
-}
-
-
-def _oriented_proximity(pred: Tensor, target: Tensor, sigmas: float, over: Proximity) -> Tensor:
-    pred, target, dtype = paired(pred, target, 5)
-    counts = is_oriented_box(pred) & is_oriented_box(target) & (target[..., 2:4] > 0).all(-1)
-    pred, target = torch.broadcast_tensors(pred, target)  # type: ignore[no-untyped-call]
-    planes = [box.double().movedim(-1, 0).masked_fill(~counts, 1) for box in (pred, target)]
-    centre, u, v = (sigmas * vector for vector in unit_frame(*planes))
-    centre, u, v = (vector.clamp(-1e100, 1e100) for vector in (centre, u, v))
-    if over == "region":
-        kernel = _over_parallelogram(*(vector.clamp(-_HUGE, _HUGE) for vector in (centre, u, v)))
-    else:
-        points = [centre]
-        if over == "keypoints":
-            points += [centre + a * u + b * v for a in (-1, 1) for b in (-1, 1)]
-        kernel = torch.stack([torch.exp(-0.5 * p.clamp(-_FAR, _FAR).square().sum(0)) for p in points]).mean(0)
-    return (torch.nan_to_num(kernel, nan=0.0) * counts).to(dtype)
+def _mean_gaussian(middle: Tensor, half: Tensor) -> Tensor:
+    """Mean of exp(-t^2 / 2) over middle +- half; by its Taylor series where the difference of erf would cancel."""
+    long = half > 5e-4
+    erf = torch.erf((middle + half) / sqrt(2)) - torch.erf((middle - half) / sqrt(2))
+    closed = sqrt(pi / 2) * erf / (2 * torch.where(long, half, 1))
+    m2 = middle.square()
+    series = torch.exp(-0.5 * m2) * (1 + half.square() / 6 * (m2 - 1))
+    return torch.where(long, closed, series).clamp(0, 1)
 
 
 _NODES = [n.tolist() for n in np.polynomial.legendre.leggauss(32)]  # with their weights
 
 
-def _over_parallelogram(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
+def _mean_over_parallelogram(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """Mean of exp(-|p|^2 / 2) over the p = centre + s u + t v with s, t in [-1, 1]; vectors `(2, ...)`, in sigmas.
 
-    Along u, the longer, it is closed; along t it is Gauss-Legendre over the part where K is more than 1e-17.
+    The parallelogram is a stack of segments along u, its longer side. K is round, so the mean over a segment is that of
+    a Gaussian along it, which is closed, times one of its distance from the origin. Over t it is a Gauss-Legendre sum,
+    taken only where a segment comes within 9 sigmas: elsewhere K is below 1e-17, and the nodes would be wasted.
     """
     swap = u.square().sum(0) < v.square().sum(0)
     u, v = torch.where(swap, v, u), torch.where(swap, u, v)
@@ -206,7 +163,5 @@ def _over_parallelogram(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
     total = torch.zeros_like(a)
     for node, weight in zip(*_NODES, strict=True):
         t = first + span * (1 + node)
-        middle = (a + t * a_t).clamp(-_HUGE, _HUGE)
-        mean = _mean_gaussian(middle - length, middle, middle + length, 2 * length)
-        total = total + weight / 2 * torch.exp(-0.5 * (b + t * b_t).clamp(-_FAR, _FAR).square()) * mean
+        total = total + weight / 2 * torch.exp(-0.5 * (b + t * b_t).square()) * _mean_gaussian(a + t * a_t, length)
     return total * span

@@ -14,4 +14,3 @@ settings.register_profile("ci", derandomize=True, deadline=None, max_examples=20
 settings.load_profile("ci")
 
 collect_ignore = ["verl/verl_on_cpu.py", "verl/generate_rollout.py"]  # plug-ins of the processes that verl starts
-collect_ignore += ["kernels/compile_kernels.py"]  # imports Triton

@@ -27,7 +27,11 @@ def groups(n):
 
 
 def grouped_boxes(n):
-    return boxes(8 * n).view(n, 8, 4), boxes(n)
+    return (boxes(8 * n).view(n, 8, 4),)
+
+
+def statistics(n):
+    return rsreward.group_statistics(*groups(n))
 
 
 def advantages(n):
@@ -36,10 +40,6 @@ def advantages(n):
 
 def all_pairs(n):
     return boxes(n), boxes(2 * n)
-
-
-def quads(n):
-    return tuple(rsreward.corners(box) for box in oriented(n))
 
 
 CASES = {
@@ -58,16 +58,15 @@ CASES = {
     "gaussian_proximity": (rsreward.gaussian_proximity, horizontal, {}),
     "oriented_iou": (rsreward.oriented_iou, oriented, {}),
     "pairwise_oriented_iou": (rsreward.pairwise_oriented_iou, lambda n: (boxes(n, 5), boxes(2 * n, 5)), {}),
-    "quad_iou": (rsreward.quad_iou, quads, {}),
     "corners": (rsreward.corners, lambda n: (boxes(n, 5),), {}),
-    "from_corners": (rsreward.from_corners, lambda n: quads(n)[:1], {}),
+    "from_corners": (rsreward.from_corners, lambda n: (rsreward.corners(boxes(n, 5)),), {}),
     "canonical": (rsreward.canonical, lambda n: (boxes(n, 5),), {}),
     "convert_angles": (rsreward.convert_angles, lambda n: (boxes(n, 5),), {"source": "degrees", "target": "opencv"}),
     "group_statistics": (rsreward.group_statistics, groups, {}),
     "consistency_weight": (rsreward.consistency_weight, groups, {}),
     "consistency_weight, normalized": (rsreward.consistency_weight, groups, {"normalize": True}),
-    "consistency_weight_from_boxes": (rsreward.consistency_weight_from_boxes, grouped_boxes, {}),
-    "group_agreement": (rsreward.group_agreement, lambda n: grouped_boxes(n)[:1], {}),
+    "consistency_weight_from_statistics": (rsreward.consistency_weight_from_statistics, statistics, {}),
+    "group_agreement": (rsreward.group_agreement, grouped_boxes, {}),
     "scale_advantages": (rsreward.scale_advantages, advantages, {}),
     "scale_advantages, flat": (
         rsreward.scale_advantages, lambda n: tuple(x.flatten() for x in advantages(n)), {"group_size": 8},

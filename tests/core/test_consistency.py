@@ -1,19 +1,20 @@
+from math import exp
+
 import pytest
 import torch
-from boxes_strategies import any_row, box, group_ious
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rsreward import (
     consistency_weight,
-    consistency_weight_from_boxes,
+    consistency_weight_from_statistics,
     group_agreement,
     group_statistics,
-    iou,
-    oriented_iou,
     pairwise_iou,
     scale_advantages,
 )
+
+from .samples import any_row, box, group_ious
 
 
 def group_with(mean, var):
@@ -21,13 +22,25 @@ def group_with(mean, var):
     return torch.tensor([mean - var**0.5, mean + var**0.5], dtype=torch.float64)
 
 
-# The values of reference/method.md: (m, v) -> w.
+# The values of the method: (m, v) -> w.
 @pytest.mark.parametrize(
     ("mean", "var", "weight"),
     [(0, 0, 3.0), (0.3, 0.1, 2.56), (0.5, 0.25, 2.34), (0.7, 0.05, 1.51), (0.9, 0.01, 1.14), (1, 0, 1.0)],
 )
-def test_check_values_of_the_method(mean, var, weight):
-    assert consistency_weight(group_with(mean, var)).item() == pytest.approx(weight, abs=5e-3)
+def test_check_values_of_the_method(implementation, mean, var, weight):
+    assert implementation(consistency_weight, group_with(mean, var)).item() == pytest.approx(weight, abs=5e-3)
+    statistics = torch.tensor([mean, var], dtype=torch.float64)
+    assert implementation(consistency_weight_from_statistics, *statistics).item() == pytest.approx(weight, abs=5e-3)
+
+
+@given(group_ious, st.floats(-2, 2), st.floats(-2, 2), st.floats(0, 1), st.floats(1, 9))
+def test_the_weight_is_its_equation(implementation, ious, lambda_mean, lambda_var, low, high):
+    m = sum(ious) / len(ious)
+    v = sum((i - m) ** 2 for i in ious) / len(ious)
+    expected = min(max(exp(lambda_mean * (1 - m) + lambda_var * v), low), high)
+    options = {"lambda_mean": lambda_mean, "lambda_var": lambda_var, "clip": (low, high)}
+    found = implementation(consistency_weight, torch.tensor(ious, dtype=torch.float64), **options).item()
+    assert found == pytest.approx(expected, rel=0, abs=20 * implementation.tolerance)
 
 
 @given(group_ious)
@@ -39,8 +52,8 @@ def test_statistics_are_the_mean_and_the_population_variance(ious):
 
 
 @given(group_ious)
-def test_the_weight_is_within_its_bounds(ious):
-    assert 1 <= consistency_weight(torch.tensor(ious, dtype=torch.float64)) <= 3
+def test_the_weight_is_within_its_bounds(implementation, ious):
+    assert 1 <= implementation(consistency_weight, torch.tensor(ious, dtype=torch.float64)) <= 3
 
 
 @given(group_ious, st.randoms())
@@ -58,15 +71,16 @@ def test_the_weight_falls_with_the_mean_and_rises_with_the_variance(mean, easier
     assert consistency_weight(group_with(mean, var + more), **bounds) > here
 
 
-def test_normalized_weights_have_mean_1_and_the_same_order():
+def test_normalized_weights_have_mean_1_and_the_same_order(implementation):
     ious = torch.rand(20, 8, generator=torch.Generator().manual_seed(0))
-    plain, normalized = consistency_weight(ious), consistency_weight(ious, normalize=True)
+    plain, normalized = (implementation(consistency_weight, ious, normalize=choice) for choice in (False, True))
     assert normalized.mean().item() == pytest.approx(1)
     assert torch.allclose(normalized, plain / plain.mean())
 
 
-def test_a_rollout_without_a_box_counts_as_iou_0():
-    assert consistency_weight(torch.tensor([torch.nan, 1.0])) == consistency_weight(torch.tensor([0.0, 1.0]))
+def test_a_rollout_without_a_box_counts_as_iou_0(implementation):
+    missing, none = torch.tensor([torch.nan, 1.0]), torch.tensor([0.0, 1.0])
+    assert implementation(consistency_weight, missing) == implementation(consistency_weight, none)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -115,25 +129,12 @@ def test_bounds_in_the_wrong_order_are_named():
             consistency_weight(torch.ones(2), clip=clip)
 
 
-def test_the_weight_from_boxes_is_the_weight_of_their_ious():
-    corner, side = torch.rand(2, 5, 8, 2, generator=torch.Generator().manual_seed(0))
-    pred = torch.cat([corner, corner + side], -1)
-    pred[1, 2], pred[3, 4] = torch.nan, torch.tensor([1.0, 0, 0, 1])
-    target = torch.tensor([0.5, 0.5, 1.5, 1.2])
-    options = {"lambda_var": 2.0, "normalize": True}
-    expected = consistency_weight(iou(pred, target), **options)
-    assert torch.equal(consistency_weight_from_boxes(pred, target, **options), expected)
-    assert torch.equal(consistency_weight_from_boxes(pred, target.expand(5, 4), **options), expected)
-    turned = torch.cat([pred.abs(), corner[..., :1]], -1)
-    expected = consistency_weight(oriented_iou(turned, turned[:, :1]))
-    assert torch.equal(consistency_weight_from_boxes(turned, turned[:, 0]), expected)
-
-
 @given(st.lists(box(), min_size=2, max_size=9))
-def test_agreement_is_the_mean_iou_with_the_others(boxes):
+def test_agreement_is_the_mean_iou_with_the_others(implementation, boxes):
     boxes = torch.stack(boxes)
-    table = pairwise_iou(boxes, boxes).fill_diagonal_(0)
-    assert torch.allclose(group_agreement(boxes), table.sum(1) / (len(boxes) - 1))
+    table = implementation(pairwise_iou, boxes, boxes).fill_diagonal_(0)
+    expected = table.sum(1) / (len(boxes) - 1)
+    assert torch.allclose(implementation(group_agreement, boxes), expected, atol=implementation.tolerance)
 
 
 def test_agreement_is_the_same_in_pieces(monkeypatch):
@@ -142,24 +143,25 @@ def test_agreement_is_the_same_in_pieces(monkeypatch):
     whole = group_agreement(boxes)
     assert whole.shape == (3, 5, 7)
     for pairs in (1, 20, 100):
-        monkeypatch.setattr("rsreward.consistency.CHUNK", pairs)
+        monkeypatch.setattr("rsreward.fast.cpu.AGREEMENT_CHUNK", pairs)
         assert torch.allclose(group_agreement(boxes), whole)
 
 
-def test_agreement_of_all_of_half_and_of_none():
+def test_agreement_of_all_of_half_and_of_none(implementation):
     box, other, none = [0.0, 0.0, 2.0, 2.0], [5.0, 5.0, 6.0, 6.0], [torch.nan] * 4
-    assert group_agreement(torch.tensor([box] * 4)).tolist() == [1, 1, 1, 1]
-    assert group_agreement(torch.tensor([box, other, box])).tolist() == [0.5, 0, 0.5]
-    assert group_agreement(torch.tensor([box, none])).tolist() == [0, 0]
-    assert group_agreement(torch.tensor([box])).tolist() == [0]
-    assert group_agreement(torch.tensor([[[0, 0, 2, 2], [0, 0, 2, 1]]])).tolist() == [[0.5, 0.5]]
-    assert group_agreement(torch.empty(0, 3, 4)).shape == (0, 3)
+    assert implementation(group_agreement, torch.tensor([box] * 4)).tolist() == [1, 1, 1, 1]
+    assert implementation(group_agreement, torch.tensor([box, other, box])).tolist() == [0.5, 0, 0.5]
+    assert implementation(group_agreement, torch.tensor([box, none])).tolist() == [0, 0]
+    assert implementation(group_agreement, torch.tensor([box])).tolist() == [0]
+    assert implementation(group_agreement, torch.tensor([[[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 1.0]]])).tolist() == [
+        [0.5, 0.5]
+    ]
+    assert implementation(group_agreement, torch.empty(0, 3, 4)).shape == (0, 3)
 
 
-@given(st.lists(any_row, min_size=1, max_size=5), st.sampled_from([torch.float64, torch.float32, torch.float16]))
-def test_agreement_of_anything_lies_between_0_and_1(rows, dtype):
-    agreement = group_agreement(torch.tensor(rows, dtype=torch.float64).to(dtype))
-    assert agreement.dtype == dtype
+@given(st.lists(any_row, min_size=1, max_size=5), st.sampled_from([None, torch.float16]))
+def test_agreement_of_anything_lies_between_0_and_1(implementation, rows, dtype):
+    agreement = implementation(group_agreement, torch.tensor(rows, dtype=torch.float64), dtype=dtype)
     assert ((agreement >= 0) & (agreement <= 1)).all()
 
 
@@ -172,5 +174,3 @@ def test_the_gradient_of_agreement_is_right():
 def test_boxes_that_are_no_groups_are_named(shape):
     with pytest.raises(ValueError, match="got"):
         group_agreement(torch.zeros(shape))
-    with pytest.raises(ValueError, match="got"):
-        consistency_weight_from_boxes(torch.zeros(shape), torch.zeros(2, 4))

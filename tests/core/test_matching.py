@@ -2,12 +2,13 @@ from itertools import permutations
 
 import pytest
 import torch
-from boxes_strategies import box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsreward import positional_reward, set_metrics, set_reward
 from rsreward.matching import assign
+
+from .samples import box
 
 boxes = st.lists(box(), min_size=1, max_size=6).map(torch.stack)
 WIDTH, HEIGHT = 800.0, 800.0

@@ -1,10 +1,9 @@
-"""The formulas of paired boxes on the CPU, many times faster: chunks that stay in the cache, planes, steps in place.
+"""The functions of paired boxes on the CPU, many times faster: chunks that stay in the cache, planes, steps in place.
 
 A torch call on a few thousand numbers costs more than its arithmetic, and one on a million waits for memory. Here rows
-`(n, 4)` become planes `(4, n)`, a chunk at a time, and NumPy, whose calls cost a third of torch's, works on them.
-Results differ from those of the plain formulas by some units in the last place of 1, and by 1e-9 where those call a
-smaller overlap 0. Tensors that need a derivative take the plain formulas, as do those inside `torch.vmap` and whatever
-records what is done (`torch.compile`, `make_fx`, `torch.jit.trace`).
+`(n, 4)` become planes `(4, n)`, a chunk at a time, and NumPy, whose calls cost a third of torch's, works on them in
+the dtype of the boxes. Rows for which float32 does not do (sides or areas too small or large, or no box) are few; they
+are computed again in float64. Results differ from those of the plain formulas by some units in the last place of 1.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,35 +14,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from .paths import broadcast, only_values
+from ..checks import broadcast
 
 Array = NDArray[Any]
 CHUNK = 12_000  # pairs at a time
 BROADCAST_CHUNK = 32_000  # the same where few boxes make many pairs
+AGREEMENT_CHUNK = 2**16  # pairs within groups at a time
+LARGEST = 1e150  # coordinates count up to here, as in `dispatch`
+LEAST = 5e-324  # in place of an area of 0, which nothing can be divided by
 SMALL, LARGE = 1e-9, 1e18  # ordinary boxes have longer sides and, both together, less area: float32 holds their squares
 ZERO = np.zeros((), np.float32)  # an array: a number would be converted in each call
 
 
-def usable(*boxes: Tensor) -> bool:
-    """Whether all are ordinary tensors in this machine's memory, of which values alone are asked for."""
-    if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None or not only_values(*boxes):
-        return False
-    for each in boxes:
-        if type(each) is not Tensor or not each.is_cpu or each.layout is not torch.strided or each.is_neg():
-            return False
-    return not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-
-
 class _Pair(NamedTuple):
-    """Corners and sizes of the boxes as planes `(2, ...)`, which broadcast, and the sum of their areas.
+    """Corners and sizes of the boxes as planes `(2, ...)`, which broadcast, and the sum of their areas."""
 
-    Attributes:
-        ordinary: no side is missing, negative, nothing, or so small or large that its area is no number.
-    """
-
-    ordinary: bool
     p_low: Array
     p_high: Array
     p_size: Array
@@ -68,13 +54,17 @@ def diou(pred: Tensor, target: Tensor) -> Tensor:
     return _in_chunks(pred, target, _diou)
 
 
-def proximity(pred: Tensor, target: Tensor, alpha: float) -> Tensor:
-    """`rsreward.gaussian_proximity` at the centre."""
+def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float, over: str) -> Tensor | None:
+    """`rsreward.gaussian_proximity` of horizontal boxes at the centre."""
+    if over != "center" or target.shape[-1] != 4:
+        return None
     return _in_chunks(pred, target, lambda pair: _proximity(pair, alpha))
 
 
-def positional_reward(pred: Tensor, target: Tensor, alpha: float, beta: float) -> Tensor:
-    """`rsreward.positional_reward` at the centre."""
+def positional_reward(pred: Tensor, target: Tensor, *, alpha: float, beta: float, proximity: str) -> Tensor | None:
+    """`rsreward.positional_reward` of horizontal boxes at the centre."""
+    if proximity != "center" or target.shape[-1] != 4:
+        return None
 
     def reward(pair: _Pair) -> Array:
         near = _proximity(pair, alpha)
@@ -85,80 +75,77 @@ def positional_reward(pred: Tensor, target: Tensor, alpha: float, beta: float) -
     return _in_chunks(pred, target, reward)
 
 
+def group_agreement(boxes: Tensor) -> Tensor:
+    """`rsreward.group_agreement`, some groups at a time, so that the table of all their pairs stays in the cache."""
+    shape, size = boxes.shape[:-1], boxes.shape[-2]
+    total, rollouts = boxes.new_empty(shape).view(-1, size), torch.arange(size)
+    some = max(1, AGREEMENT_CHUNK // size)
+    parts = torch.split(boxes.reshape(-1, size, 4), max(1, some // size))
+    for group, out in zip(parts, torch.split(total, max(1, some // size)), strict=True):
+        for rows in torch.split(rollouts, some):
+            table = iou(group[:, rows, None], group[:, None])
+            table[:, torch.arange(len(rows)), rows] = 0
+            torch.sum(table, -1, out=out[:, rows[0] : rows[-1] + 1])
+    return total.div_(max(size - 1, 1)).view(shape)
+
+
 def _iou(pair: _Pair) -> Array:
-    return _iou_of(_overlap(pair), pair)
-
-
-def _iou_of(overlap: Array, pair: _Pair) -> Array:
-    if pair.ordinary:
-        shared: Array = overlap[0] * overlap[1]
-        shared /= pair.area_sum - shared
-        return shared
-    p_ratio, t_ratio = pair.p_size / overlap, pair.t_size / overlap
-    inverse: Array = p_ratio[0] * p_ratio[1]
-    inverse += t_ratio[0] * t_ratio[1]
-    inverse -= 1
-    np.reciprocal(inverse, out=inverse)
-    return np.fmax(inverse, 0, out=inverse)  # of what is missing or empty there came NaN
+    shared = _intersection(pair)
+    shared /= pair.area_sum - shared
+    return shared
 
 
 def _proximity(pair: _Pair, alpha: float) -> Array:
-    offset = _doubled_offset(pair, pair.t_size)
+    offset = _doubled_offset(pair)
+    offset /= pair.t_size
     offset *= offset
     kernel: Array = offset[0]
     kernel += offset[1]
     kernel *= -0.5 / alpha**2
-    np.exp(kernel, out=kernel)
-    return kernel if pair.ordinary else _of_boxes(kernel, pair)
+    return np.exp(kernel, out=kernel)
 
 
 def _giou(pair: _Pair) -> Array:
-    hull, overlap = _positive(_hull(pair)), _overlap(pair)
-    giou: Array = _iou_of(overlap, pair)
-    for sign, side in ((1, pair.p_size), (1, pair.t_size), (-1, overlap)):
-        share = side / hull
-        giou += sign * (share[0] * share[1])
+    shared, hull = _intersection(pair), _hull(pair)
+    union = pair.area_sum - shared
+    giou: Array = shared / union
     giou -= 1
-    return giou if pair.ordinary else _of_boxes(giou, pair)
+    giou += union / _positive(hull[0] * hull[1])
+    return giou
 
 
 def _diou(pair: _Pair) -> Array:
+    """Lengths are divided by the longer side of the hull, so that their squares are ordinary numbers."""
     hull, diou = _hull(pair), _iou(pair)
     longest = _positive(np.maximum(hull[0], hull[1]))
-    offset = _doubled_offset(pair, longest)
-    if not pair.ordinary:
-        np.clip(offset, -2, 2, out=offset)
+    offset = _doubled_offset(pair)
+    offset /= longest
     hull /= longest
     offset *= offset
     hull *= hull
     diou -= (offset[0] + offset[1]) / _positive(4 * (hull[0] + hull[1]))
-    return diou if pair.ordinary else _of_boxes(diou, pair)
+    return diou
 
 
-def _overlap(pair: _Pair) -> Array:
-    """Width and height of the intersection, 0 where the boxes do not meet."""
-    overlap: Array = np.minimum(pair.p_high, pair.t_high)
-    overlap -= np.maximum(pair.p_low, pair.t_low)
-    return np.maximum(overlap, ZERO, out=overlap)
+def _intersection(pair: _Pair) -> Array:
+    sides: Array = np.minimum(pair.p_high, pair.t_high)
+    sides -= np.maximum(pair.p_low, pair.t_low)
+    np.maximum(sides, ZERO, out=sides)
+    shared: Array = sides[0] * sides[1]
+    return shared
 
 
-def _doubled_offset(pair: _Pair, unit: Array) -> Array:
-    """Twice the way from the true centre to the predicted one, in these units."""
+def _doubled_offset(pair: _Pair) -> Array:
+    """Twice the way from the true centre to the predicted one."""
     offset: Array = pair.p_low - pair.t_low
-    other = pair.p_high - pair.t_high
-    if pair.ordinary:
-        offset += other
-        offset /= unit
-        return offset
-    return (offset * 0.5 + other * 0.5) / unit * 2  # whole their sum might be more than the largest float
+    offset += pair.p_high - pair.t_high
+    return offset
 
 
 def _hull(pair: _Pair) -> Array:
     """Width and height of the smallest box around both."""
     hull: Array = np.maximum(pair.p_high, pair.t_high)
     hull -= np.minimum(pair.p_low, pair.t_low)
-    if not pair.ordinary:
-        np.minimum(hull, np.finfo(hull.dtype).max, out=hull)
     return hull
 
 
@@ -166,13 +153,6 @@ def _positive(divisor: Array) -> Array:
     """The same array, 1 in it where it was 0."""
     divisor[divisor == 0] = 1
     return divisor
-
-
-def _of_boxes(values: Array, pair: _Pair) -> Array:
-    """0 where a box is missing, inverted or endless, and where there was nothing to divide by."""
-    sides = np.concatenate([pair.p_size, pair.t_size])
-    values[~((sides >= 0) & (sides < np.inf)).all(0) | np.isnan(values)] = 0
-    return values
 
 
 def _in_chunks(pred: Tensor, target: Tensor, formula: Callable[[_Pair], Array]) -> Tensor:
@@ -204,11 +184,11 @@ def _array(boxes: Tensor) -> Array:
     return array
 
 
-def _pair(p: Array, t: Array, ordinary: bool = True) -> _Pair:
+def _pair(p: Array, t: Array) -> _Pair:
     p_low, p_high, t_low, t_high = p[:2], p[2:], t[:2], t[2:]
     p_size, t_size = p_high - p_low, t_high - t_low
     area_sum = p_size[0] * p_size[1] + t_size[0] * t_size[1]
-    return _Pair(ordinary, p_low, p_high, p_size, t_low, t_high, t_size, area_sum)
+    return _Pair(p_low, p_high, p_size, t_low, t_high, t_size, area_sum)
 
 
 def _values(p: Array, t: Array, formula: Callable[[_Pair], Array]) -> Array:
@@ -217,8 +197,11 @@ def _values(p: Array, t: Array, formula: Callable[[_Pair], Array]) -> Array:
     if least(pair.p_size, None) > SMALL and least(pair.t_size, None) > SMALL and largest(pair.area_sum, None) < LARGE:
         return values
     odd = ~((np.minimum(pair.p_size, pair.t_size) > SMALL).all(0) & (pair.area_sum < LARGE))
-    p_few, t_few = (np.broadcast_to(box, (4, *odd.shape))[:, odd] for box in (p, t))
-    values[odd] = formula(_pair(p_few, t_few, ordinary=False))
+    few = [np.broadcast_to(box, (4, *odd.shape))[:, odd] for box in (p, t)]
+    sides = np.concatenate([box[2:] - box[:2] for box in few])
+    pair = _pair(*(np.clip(box, -LARGEST, LARGEST, dtype=np.float64) for box in few))
+    exact = formula(pair._replace(area_sum=np.maximum(pair.area_sum, LEAST)))
+    values[odd] = np.where(((sides >= 0) & (sides < np.inf)).all(0), np.nan_to_num(exact), 0)
     return values
 
 

@@ -10,7 +10,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from rsreward.kernels import group, oriented, paired
+from rsreward.fast.triton import group, oriented, paired
 
 
 def cases():
@@ -31,17 +31,15 @@ def cases():
         constants = ones | {"PROXIMITY": form, "BLOCK": oriented.BLOCK}
         yield f"oriented {form}", oriented.oriented_kernel, "fp32", "i32", constants, True
     yield "oriented broadcast", oriented.oriented_kernel, "bf16", "i64", {"PROXIMITY": "none", "BLOCK": 128}, True
-    for boxes in (False, True):
-        constants = {"FROM_BOXES": boxes, "GROUPS": 64, "ROLLOUTS": 8}
-        yield f"weight, from boxes: {boxes}", group.weight_kernel, "fp32", "i32", constants, False
-        alone = constants | {"size": 1, "ROLLOUTS": 1}
-        yield f"weight of one, from boxes: {boxes}", group.weight_kernel, "fp32", "i32", alone, False
+    constants = {"GROUPS": 64, "ROLLOUTS": 8}
+    yield "weight", group.weight_kernel, "fp32", "i32", constants, False
+    yield "weight of one", group.weight_kernel, "fp32", "i32", constants | {"size": 1, "ROLLOUTS": 1}, False
     yield "agreement", group.agreement_kernel, "fp32", "i32", {"BLOCK": group.BLOCK}, True
     yield "agreement of one", group.agreement_kernel, "bf16", "i64", {"BLOCK": group.BLOCK, "size": 1}, True
 
 
 def compiled(kernel, pointers, integers, constants, fusion, capability):
-    types = dict.fromkeys(("pred", "target", "out", "boxes"), f"*{pointers}")
+    types = dict.fromkeys(("pred", "target", "out", "boxes", "ious"), f"*{pointers}")
     types |= dict.fromkeys(("sigmas", "beta", "lambda_mean", "lambda_var", "w_min", "w_max"), "fp32")
     types |= dict.fromkeys(("pred_repeat", "target_repeat"), "i32")
     types |= dict.fromkeys(constants, "constexpr")

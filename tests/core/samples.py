@@ -1,15 +1,59 @@
-"""Kinds of pairs of oriented boxes that overlap kernels fail on, and shapely's IoU of them."""
+"""What tests are tried on: boxes for hypothesis, near, odd and grouped boxes, and the kinds of pairs of oriented boxes
+that overlap kernels fail on, with shapely's IoU of them."""
 
 from math import pi
 
 import numpy as np
 import shapely
 import torch
+from hypothesis import strategies as st
 
+FORMS = ["center", "region", "keypoints"]
+ODD = [0, 1, 2.5, -1, torch.inf, -torch.inf, torch.nan, 3e38, -3e38, 1e30, 1e-38, 1e-45]
+HALF = {torch.float32: 0, torch.bfloat16: 2**-8, torch.float16: 2**-11}  # relative rounding of the result
 KINDS = ["random", "touching", "nested", "slivers", "crossed slivers", "sliver in box", "noise 1", "noise 0.01",
          "noise 0.0001", "equal angles", "upright", "far away", "sliver along the edge", "nearly upright", "tiny",
          "many turns"]  # fmt: skip
 NOISE = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.01], dtype=torch.float64)
+
+_coordinate = st.floats(-1e3, 1e3, width=32)
+_side = st.floats(0.125, 1e3, width=32)
+
+
+def box(corner=_coordinate, side=_side):
+    """A box with area as `(4,)`, float64."""
+    return st.builds(
+        lambda x, y, w, h: torch.tensor([x, y, x + w, y + h], dtype=torch.float64), corner, corner, side, side
+    )
+
+
+any_float = st.floats(allow_nan=True, allow_infinity=True)
+any_row = st.lists(any_float, min_size=4, max_size=4)
+group_ious = st.lists(st.floats(0, 1), min_size=2, max_size=16)
+
+
+def near_pairs(n, seed=0):
+    """True boxes, and predictions from 1e-4 pixel to 10 pixels off, `(n, 4)` each."""
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.rand(n, 4, generator=generator) * 60
+    target[:, 2:] += target[:, :2] + 4
+    return target + torch.randn(n, 4, generator=generator) * torch.logspace(-4, 1, n)[:, None], target
+
+
+def odd_pairs(n, numbers, seed=1):
+    """Rows of numbers that are seldom those of a box, `(n, numbers)` each."""
+    rows = torch.randint(0, len(ODD), (2, n, numbers), generator=torch.Generator().manual_seed(seed))
+    return torch.tensor(ODD)[rows].unbind(0)
+
+
+def group_boxes(groups, size, seed=2):
+    """Rollouts about one place a group, some missing, one inverted, `(groups, size, 4)`; and true boxes."""
+    pred, target = near_pairs(groups * size, seed)
+    target = target.view(groups, size, 4)[:, 0].clone()
+    pred = target[:, None] + pred.view(groups, size, 4).roll(1, 0) % 8
+    pred[1::3, ::2] = torch.nan
+    pred[2, -1] = torch.tensor([9.0, 0, 0, 9])
+    return pred, target
 
 
 def random_boxes(generator, n, extent=100.0):

@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..paths import broadcast
+from ...checks import broadcast
 
 Rows = tuple[Tensor, int, int, int]
 

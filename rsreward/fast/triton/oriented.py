@@ -83,10 +83,11 @@ def oriented_kernel(
     counts = p_counts & t_counts & (t_side > 0)
 
     cos, sin = _cos_sin(ta)
-    c, s = _cos_sin(pa - ta)
+    turn_cos, turn_sin = _cos_sin(pa - ta)
     dx, dy, over_w, over_h = px - tx, py - ty, 1 / tw, 1 / th
     x, y = 2 * (dx * cos + dy * sin) * over_w, 2 * (dy * cos - dx * sin) * over_h
-    ux, uy, vx, vy = c * pw * over_w, s * pw * over_h, -s * ph * over_w, c * ph * over_h
+    ux, uy = turn_cos * pw * over_w, turn_sin * pw * over_h
+    vx, vy = -turn_sin * ph * over_w, turn_cos * ph * over_h
 
     xa, ya, xb, yb = x - ux - vx, y - uy - vy, x + ux - vx, y + uy - vy
     xc, yc, xd, yd = x + ux + vx, y + uy + vy, x - ux + vx, y - uy + vy
@@ -96,6 +97,7 @@ def oriented_kernel(
     overlap += _under_edge(xc, yc, c, xd, yd, d, u_slope) + _under_edge(xd, yd, d, xa, ya, a, v_slope)
     ratio = (pw * over_w) * (ph * over_h)
     overlap = tl.minimum(tl.minimum(tl.abs(overlap) * 0.125, 1.0), ratio)
+    overlap = tl.where(overlap > 1e-14, overlap, 0.0)  # as `oriented.ROUNDING`
     score = tl.where(p_side > 0, (overlap / (ratio + 1 - overlap)).to(tl.float32), 0.0)
 
     if PROXIMITY != "none":

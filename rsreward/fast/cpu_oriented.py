@@ -1,28 +1,31 @@
-"""`rsreward.oriented_iou` on the CPU: the steps of the plain formula, on planes in float64, in place, in NumPy."""
+"""`rsreward.oriented_iou` on the CPU: the steps of the plain formula, in NumPy, on planes in float64 and in place."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import broadcast
 from .cpu import Array
 
+ROUNDING = 1e-14  # as in `oriented.oriented_iou`
 CHUNK = 4_096  # pairs at a time; twice as many, and glibc gives their memory back after every step
 
 
 def oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
-    """Rows `(N, 5)` each -> `(N,)`, float64."""
-    p, t = pred.detach().numpy(), target.detach().numpy()
+    """`(..., 5)` each, of shapes that broadcast -> `(...)`, float64."""
+    shape = broadcast(pred.shape, target.shape)[:-1]
+    p, t = (boxes.detach().expand(*shape, 5).reshape(-1, 5).numpy() for boxes in (pred, target))
     out = np.empty(len(p))
     with np.errstate(all="ignore"):
         for start in range(0, len(p), CHUNK):
             part = slice(start, start + CHUNK)
             out[part] = _iou(*(rows[part].T.astype(np.float64, order="C") for rows in (p, t)))
-    return torch.from_numpy(out)
+    return torch.from_numpy(out).view(shape)
 
 
 def _iou(p: Array, t: Array) -> Array:
-    overlap = _area_in_unit_square(*_unit_frame(p, t))
-    overlap /= 4
+    overlap = _share_of_unit_square(*_unit_frame(p, t))
+    meets = overlap > ROUNDING
     ratio: Array = p[2:4] / t[2:4]
     ratio = ratio[0] * ratio[1]
     np.minimum(overlap, 1, out=overlap)
@@ -31,7 +34,7 @@ def _iou(p: Array, t: Array) -> Array:
     ratio -= overlap
     overlap /= ratio
     shorter = np.minimum(p[2:4], t[2:4])
-    overlap *= np.minimum(shorter[0], shorter[1]) > 0
+    overlap *= (np.minimum(shorter[0], shorter[1]) > 0) & meets
     return np.fmax(overlap, 0, out=overlap)  # of what is not finite there came NaN
 
 
@@ -62,8 +65,8 @@ def _cos_sin(angle: Array) -> Array:
     return both
 
 
-def _area_in_unit_square(centre: Array, u: Array, v: Array) -> Array:
-    """As `oriented._area_in_unit_square`; of the four edges the first and third run along u, the others along v."""
+def _share_of_unit_square(centre: Array, u: Array, v: Array) -> Array:
+    """As `oriented._area_in_unit_square`, over 4. The first and third edge run along u, the others along v."""
     low, high = centre - u, centre + u
     corners = np.empty((2, 5, centre.shape[1]))
     np.subtract(low, v, out=corners[:, 0])
@@ -91,7 +94,7 @@ def _area_in_unit_square(centre: Array, u: Array, v: Array) -> Array:
     beyond /= change
     doubled += beyond
     doubled *= clipped[1:] - clipped[:-1]
-    area: Array = doubled.sum(0)
-    np.abs(area, out=area)
-    area /= 2
-    return area
+    share: Array = doubled.sum(0)
+    np.abs(share, out=share)
+    share /= 8
+    return share

@@ -1,17 +1,13 @@
-"""What all paths share: what is a tensor, which may take a path that gives values alone, and how shapes broadcast."""
+"""What every function refuses: what is not a tensor, and shapes that do not fit."""
 
-from collections.abc import Callable
 from itertools import zip_longest
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
-
-_is_wrapped: Callable[[Tensor], bool] = torch._C._functorch.is_functorch_wrapped_tensor
 
 
 def check_tensors(*values: object) -> None:
-    """Refuse what is no tensor.
+    """Refuse what is not a tensor.
 
     Raises:
         TypeError: naming what it is.
@@ -21,13 +17,24 @@ def check_tensors(*values: object) -> None:
             raise TypeError(f"torch tensors are needed, got {type(value).__name__}: torch.as_tensor makes one.")
 
 
-def only_values(*tensors: Tensor) -> bool:
-    """Whether neither a derivative, backward or forward, nor `torch.vmap` is asked for."""
-    backward, compiling = torch.is_grad_enabled(), torch.compiler.is_compiling()
-    for each in tensors:
-        if (backward and each.requires_grad) or (not compiling and _is_wrapped(each)):
-            return False
-    return forward_ad._current_level < 0
+def check_pair(pred: Tensor, target: Tensor, numbers: int = 4) -> None:
+    """Refuse boxes that cannot be compared row by row.
+
+    Raises:
+        ValueError: if a last dimension is not `numbers`, or the leading ones do not broadcast.
+    """
+    p, t = pred.shape, target.shape
+    if p[-1:] != (numbers,) or t[-1:] != (numbers,):
+        raise ValueError(
+            f"pred and target need {numbers} numbers a box in their last dimension, "
+            f"got shapes {tuple(p)} and {tuple(t)}."
+        )
+    try:
+        broadcast(p, t)
+    except ValueError:
+        raise ValueError(
+            f"pred and target are compared row by row, but their shapes {tuple(p)} and {tuple(t)} do not broadcast."
+        ) from None
 
 
 def broadcast(a: torch.Size, b: torch.Size) -> tuple[int, ...]:

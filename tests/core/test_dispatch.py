@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rsreward
-from rsreward.paths import broadcast
+from rsreward import dispatch
+from rsreward.checks import broadcast
 
 shapes = st.lists(st.sampled_from([0, 1, 2, 3]), max_size=4).map(torch.Size)
 
@@ -27,13 +28,13 @@ def test_shapes_broadcast_as_in_torch(a, b):
 OF_PAIRS = [
     rsreward.positional_reward, rsreward.gaussian_proximity, rsreward.iou, rsreward.giou, rsreward.diou,
     rsreward.pairwise_iou, rsreward.oriented_iou, rsreward.pairwise_oriented_iou, rsreward.grounding_metrics,
-    rsreward.consistency_weight_from_boxes, rsreward.scale_advantages,
+    rsreward.consistency_weight_from_statistics, rsreward.scale_advantages,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("other", [[[1.0, 2.0, 3.0, 4.0]], np.ones((1, 4)), None])
 @pytest.mark.parametrize("function", OF_PAIRS)
-def test_what_is_no_tensor_is_named(function, other):
+def test_what_is_not_a_tensor_is_named(function, other):
     boxes = torch.ones(1, 4)
     for pair in ((boxes, other), (other, boxes), (other, other)):
         with pytest.raises(TypeError, match=f"torch tensors are needed, got {type(other).__name__}: torch.as_tensor"):
@@ -43,6 +44,29 @@ def test_what_is_no_tensor_is_named(function, other):
             alone(other)
     with pytest.raises(TypeError, match="torch tensors are needed"):
         rsreward.set_reward([other], [other])
+
+
+def test_tensors_may_be_named_and_options_must_be():
+    pred, target = torch.tensor([0.0, 0, 2, 2]), torch.tensor([1.0, 0, 3, 2])
+    assert rsreward.iou(target=target, pred=pred) == rsreward.iou(pred, target=target) == rsreward.iou(pred, target)
+    for wrong in (
+        lambda: rsreward.iou(pred),
+        lambda: rsreward.iou(pred, target, target),
+        lambda: rsreward.iou(pred, target, alpha=1.0),
+        lambda: rsreward.positional_reward(pred, target, 2.5),
+    ):
+        with pytest.raises(TypeError, match=r"iou|check_pair|positional_reward"):
+            wrong()
+
+
+def test_an_implementation_may_be_forced_and_the_choice_comes_back():
+    boxes = torch.tensor([[0.0, 0.0, 0.3, 0.3]])
+    with dispatch.implementation("plain"):
+        assert not dispatch._suits_kernel((boxes.double(),))
+        with pytest.raises(ZeroDivisionError), dispatch.implementation("cpu"):
+            raise ZeroDivisionError
+        assert dispatch._forced == "plain"
+    assert dispatch._forced is None
 
 
 def test_a_first_call_loads_no_symbolic_algebra():
