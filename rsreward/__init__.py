@@ -7,8 +7,7 @@
 tensor([0.7658])
 """
 
-from .answer_boxes import parse_box_sets, parse_boxes
-from .answers import Answer, parse_answer
+from .answers import Answer, parse_answer, parse_box_sets, parse_boxes
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import (
     consistency_weight,

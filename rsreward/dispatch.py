@@ -108,7 +108,8 @@ def _of_boxes(
     for are_boxes, tensor in zip(rows[1:], tensors[1:], strict=True):
         counts = counts & are_boxes(tensor)
     unit = torch.arange(tensors[0].shape[-1], device=tensors[0].device) // 2 % 2  # [0, 0, 1, 1], or with the angle 0
-    boxes = [torch.where(counts[..., None], t.double().clamp(-LARGEST, LARGEST), unit) for t in tensors]
+    wide = torch.float32 if unit.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    boxes = [torch.where(counts[..., None], t.to(wide).clamp(-LARGEST, LARGEST), unit) for t in tensors]
     return torch.nan_to_num(torch.where(counts, formula(*boxes, **options), 0).to(dtype), nan=0.0)
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .answer_boxes import check_kind
-from .answers import Answer, BoxKind, boxes_of, check_texts, parse_answer, read_region
+from .answers import Answer, BoxKind, boxes_of, check_kind, check_texts, parse_answer, read_region
 
 _CONTENT = r"[^<]*+(?:<(?!/?+(?:think|answer)>)[^<]*+)*+"  # none of the four tags
 # All of `_conditions` at once, in a fifth of the time.

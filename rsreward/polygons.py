@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .oriented import canonical, corners, from_corners, is_oriented_box
+from .boxes import is_box
+from .oriented import canonical, corners, from_corners
 
 
 def hull_of_oriented(boxes: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def hull_of_oriented(boxes: Tensor) -> Tensor:
     """
     points = corners(boxes)
     hull = torch.cat([points.amin(-2), points.amax(-2)], -1)
-    return torch.where(is_oriented_box(boxes).unsqueeze(-1), hull, torch.nan)
+    return torch.where(is_box(boxes).unsqueeze(-1), hull, torch.nan)
 
 
 def bounding_box(polygon: Tensor) -> list[float]:

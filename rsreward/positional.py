@@ -165,3 +165,25 @@ def _mean_over_parallelogram(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
         t = first + span * (1 + node)
         total = total + weight / 2 * torch.exp(-0.5 * (b + t * b_t).square()) * _mean_gaussian(a + t * a_t, length)
     return total * span
+
+
+def positional_parts(
+    pred: Tensor, target: Tensor, *, alpha: float = 2.5, beta: float = 0.1, proximity: Proximity = "center"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`positional_reward` to the bit, the IoU and the proximity K, without computing any of them twice.
+
+        R = IoU + beta * K
+
+    Args and errors as in `positional_reward`.
+
+    Returns:
+        R, IoU and K, `(...)` each.
+
+    >>> import torch
+    >>> reward, overlap, near = positional_parts(*torch.tensor([[[0.0, 0.0, 2.0, 1.0]], [[0.0, 0.0, 2.0, 2.0]]]))
+    >>> reward, overlap
+    (tensor([0.5980]), tensor([0.5000]))
+    """
+    overlap = (oriented_iou if target.shape[-1:] == (5,) else iou)(pred, target)
+    near = gaussian_proximity(pred, target, alpha=alpha, over=proximity)
+    return overlap + beta * near, overlap, near

@@ -15,9 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from .answer_boxes import check_kind
-from .answers import _LARGEST as LARGEST
-from .answers import BoxKind, parse_answer
+from .answers import LARGEST, BoxKind, check_kind, parse_answer
 from .coordinates import SPACES, Space, oriented_to_pixels, space_named, to_pixels
 from .polygons import bounding_box, hull_of_oriented, rectangle
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from rsreward import Space
 from rsreward.answers import BoxKind, Select
-from rsreward.completions import completion_text as completion_text  # for those who look for it here
 from rsreward.coordinates import MAX_SIDE
 from rsreward.truth import Column, Format
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 import rsreward
 from rsreward import Space, gaussian_proximity, iou, oriented_iou, parse_box_sets, parse_boxes, set_reward, space_named
-from rsreward.answers import BoxKind, Select, check_texts
-from rsreward.completions import completion_text
+from rsreward.answers import BoxKind, Select, check_texts, completion_text
 from rsreward.coordinates import Five, Order
 from rsreward.polygons import hull_of_oriented
 from rsreward.truth import Column, Format, read_truth, target_boxes, target_sets

@@ -11,9 +11,8 @@ from torch import Tensor
 from rsreward import Space, format_reward, parse_box_sets, parse_boxes, positional_reward, set_reward, space_named
 from rsreward.answers import BoxKind, Select
 from rsreward.coordinates import MAX_SIDE, Five, Order
-from rsreward.parts import positional_parts
 from rsreward.polygons import hull_of_oriented
-from rsreward.positional import Proximity
+from rsreward.positional import Proximity, positional_parts
 from rsreward.truth import FORMS, Format, as_tensor, check_area, read_truth
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from rsreward import consistency_weight, group_statistics
-from rsreward.pending import consistency_weight_from_statistics
+from rsreward.consistency import consistency_weight_from_statistics
 
 Metrics = dict[str, float]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsreward import parse_answer
-from rsreward.answers import DIALECTS, PROBLEMS, _any_answer, _plain_answer, boxes_of
+from rsreward.answers.parse import DIALECTS, PROBLEMS, _any_answer, _plain_answer, boxes_of
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "answers_dev.jsonl"
 

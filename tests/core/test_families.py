@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from rsreward import SPACES, oriented_iou, parse_answer, space_for, space_named
-from rsreward.coordinates import oriented_to_pixels
-from rsreward.spaces import FAMILIES
+from rsreward.coordinates import FAMILIES, oriented_to_pixels
 
 EARTHDIAL = Path(__file__).parents[3] / "shared" / "data" / "earthdial" / "geochat_bench.jsonl"
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rsreward import gaussian_proximity, iou, oriented_iou, positional_reward
-from rsreward.parts import positional_parts
+from rsreward.positional import positional_parts
 
 
 @pytest.mark.parametrize("proximity", ["center", "region", "keypoints"])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rsreward import consistency_weight
-from rsreward.weighted import weighted_rewards
+from rsreward.consistency import weighted_rewards
 
 DRAW = torch.Generator().manual_seed(0)
 REWARDS = torch.rand(50, 8, generator=DRAW, dtype=torch.float64) * 2

@@ -11,10 +11,10 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from .answers import BoxKind
-from .boxes import iou
-from .coordinates import SPACES, Five, Order, Space, oriented_to_pixels, space_named, to_pixels
-from .oriented import oriented_iou
+from ..answers import BoxKind
+from ..boxes import iou
+from ..coordinates import SPACES, Five, Order, Space, oriented_to_pixels, space_named, to_pixels
+from ..oriented import oriented_iou
 
 SAMPLE = 256  # rows
 GAIN = 0.15  # of mean IoU: below it nothing is said

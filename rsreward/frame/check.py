@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .answers import Answer, BoxKind
-from .coordinates import Sizes, Space, from_pixels, image_sizes, space_named
-from .metrics import convention_named
+from ..answers import Answer, BoxKind
+from ..coordinates import Sizes, Space, from_pixels, image_sizes, space_named
+from ..metrics import convention_named
 from .readings import GAIN, better_reading, mean_overlap, sampled
 
 SLACK = 0.01  # of a side: how far an answer may leave its space; a target may leave its image by one pixel

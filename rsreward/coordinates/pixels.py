@@ -6,23 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .spaces import SPACES, Five, Order, Space, smart_resize, space_for, space_named
-
-__all__ = [
-    "MAX_SIDE",
-    "SPACES",
-    "Five",
-    "Order",
-    "Sizes",
-    "Space",
-    "from_pixels",
-    "image_sizes",
-    "oriented_to_pixels",
-    "smart_resize",
-    "space_for",
-    "space_named",
-    "to_pixels",
-]
+from .spaces import Space, space_named
 
 Sizes = Sequence[float | None] | Tensor | float | None
 MAX_SIDE = 10**7

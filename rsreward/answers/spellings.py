@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 
-from .answer_shapes import COMMA, NUMBER, NUMBERS, PAIR
+from .shapes import COMMA, NUMBER, NUMBERS, PAIR
 
 Numbers = tuple[float, ...]
 

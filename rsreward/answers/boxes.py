@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .answers import READ_AS, Answer, BoxKind, Select, boxes_of, check_texts, parse_answer, uncrossed
-from .coordinates import Sizes, Space, oriented_to_pixels, space_named, to_pixels
-from .oriented import from_corners
+from ..coordinates import Sizes, Space, oriented_to_pixels, space_named, to_pixels
+from ..oriented import from_corners
+from .parse import READ_AS, Answer, BoxKind, Select, boxes_of, check_texts, parse_answer, uncrossed
 
 
 def parse_boxes(

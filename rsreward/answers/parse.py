@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from .answer_region import answer_region
-from .answer_shapes import BOX, NUMBERS, PLAIN, USUAL_DIALECTS, dialect_of
+from .region import answer_region
+from .shapes import BOX, NUMBERS, PLAIN, USUAL_DIALECTS, dialect_of
 from .spellings import RARE_DIALECTS, read_rare, usual_signs, without
 
 Kind = Literal["horizontal", "oriented", "quad", "point", "none"]
@@ -77,7 +77,7 @@ PROBLEMS = {
 _MAY_STAND_WITH_NONE = {"answer-unclosed", "trailing-text", "degenerate", "duplicate"}
 _NO_REASON = {"answer-unclosed", "after-think-unclosed", "trailing-text", "too-long"}  # of finding no box
 
-_LARGEST = 1e30  # what any space times any image size keeps within float32
+LARGEST = 1e30  # what any space times any image size keeps within float32
 _ORDERS = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 1, 3, 2))  # of four corners; the others go round the same ways
 _KINDS: dict[int, Kind] = {4: "horizontal", 5: "oriented", 8: "quad", 2: "point"}
 
@@ -225,11 +225,11 @@ def boxes_of(answer: Answer, kind: BoxKind) -> tuple[tuple[float, ...], ...]:
 def _flaw(numbers: tuple[float, ...]) -> str | None:
     if len(numbers) == 4:
         x1, y1, x2, y2 = numbers
-        if -_LARGEST <= x1 < x2 <= _LARGEST and -_LARGEST <= y1 < y2 <= _LARGEST:
+        if -LARGEST <= x1 < x2 <= LARGEST and -LARGEST <= y1 < y2 <= LARGEST:
             return None
-    elif len(numbers) == 5 and 1 <= abs(numbers[4]) <= _LARGEST and not _flaw(numbers[:4]):
+    elif len(numbers) == 5 and 1 <= abs(numbers[4]) <= LARGEST and not _flaw(numbers[:4]):
         return None
-    if not all(abs(number) <= _LARGEST for number in numbers):
+    if not all(abs(number) <= LARGEST for number in numbers):
         return "not-finite"
     if len(numbers) == 8:
         return None if uncrossed(numbers) == numbers else "crossed"

@@ -1,0 +1,5 @@
+"""Do answers, true boxes and image sizes fit together? Findings about the frame of reference, never guesses."""
+
+from .check import FINDINGS, Finding, FrameCheck, frame_findings
+
+__all__ = ["FINDINGS", "Finding", "FrameCheck", "frame_findings"]
