@@ -32,9 +32,7 @@ def load_dota(folder: Path, root: Path) -> Iterator[Record | Flaw]:
         }
         files = sorted(labels.glob("[!.]*.txt"))
         if not files:
-            raise InputError(
-                f"{labels} holds no label file of DOTA (*.txt), nor does {folder} hold train.jsonl or such."
-            )
+            raise InputError(f"{labels} holds no labels of DOTA (*.txt), nor does {folder} hold a train.jsonl.")
         for path in files:
             if path.stem not in pictures:
                 yield Flaw(path.name, f"there is no image {path.stem} in {root}, so its size is not known", False)
