@@ -129,15 +129,20 @@ def read_examples(path: Path) -> Iterator[Example]:
     missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
     if missing:
         raise InputError(f"{path} has no column {missing[0]}: make it with `rsreward data prepare`.")
-    return (_checked(row, number, path) for number, row in enumerate(_rows(file, path)))
+    return (_checked(row, number, path) for number, row in enumerate(rows_of(file, path, SCHEMA.names)))
 
 
-def _rows(file: pq.ParquetFile, path: Path) -> Iterator[dict[str, Any]]:
+def rows_of(file: pq.ParquetFile, path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file.
+
+    Raises:
+        InputError: if it is damaged.
+    """
     try:
-        for batch in file.iter_batches(columns=SCHEMA.names):
+        for batch in file.iter_batches(columns=columns):
             yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as Parquet ({error}): make it again.") from None
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged, it cannot be read as Parquet: {str(error)[:200]}.") from None
 
 
 def _checked(row: dict[str, Any], number: int, path: Path) -> Example:
@@ -210,8 +215,11 @@ def inside(root: Path, name: str) -> Path:
     path = root.joinpath(*relative.parts)
     try:
         real, top = os.path.realpath(path), os.path.realpath(root)
+        known = max(len(os.fsencode(part)) for part in relative.parts) < 256 and len(os.fsencode(path)) < 4096
     except ValueError:  # a NUL, half a character
-        raise InputError(f"the file name {name!r} cannot be the name of a file.") from None
+        known = False
+    if not known:
+        raise InputError(f"the file name {name!r:.200} cannot be the name of a file.")
     if os.path.commonpath((real, top)) != top:
         raise InputError(f"the file name {name!r} leads out of {root} by a link, to {real}: name the folder it is in.")
     return path

@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from ..errors import InputError
 from ..files import not_a_file, read_file
 from .checks import checked
-from .example import SPLITS, Example, Flaw, Record, parquet
+from .example import SPLITS, Example, Flaw, Record, parquet, rows_of
 from .layouts.boxes import Reading
 from .layouts.coco import load_coco
 from .layouts.dota import label_folders, load_dota
@@ -214,11 +212,5 @@ def _of_lines(name: str, data: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _of_parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    number = 0
-    try:
-        for batch in parquet(path, "another tool").iter_batches():
-            for row in batch.to_pylist():
-                yield f"{path.name}, row {number}", row
-                number += 1
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {error}.") from None
+    for number, row in enumerate(rows_of(parquet(path, "another tool"), path)):
+        yield f"{path.name}, row {number}", row

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ...errors import InputError
-from ...files import read_file, regular_file
-from ..example import SPLITS, WILD, Flaw, LayoutError, Record, in_pixels, unusable
+from ...files import read_file
+from ..example import SPLITS, WILD, Flaw, LayoutError, Record, in_pixels, parquet, rows_of, unusable
 
 SIDE_HR = 1024
+GEOPIX = ["image_id", "image_path", "instances"]
 
 
 def load_lines(root: Path, dataset: str) -> Iterator[Record | Flaw]:
@@ -46,15 +44,15 @@ def load_geopix(root: Path, dataset: str) -> Iterator[Record | Flaw]:
     if not files:
         raise LayoutError(f"there is no data/train.{subset}-*.parquet nor data/valid.{subset}-*.parquet")
     for split, path in files:
-        try:
-            batches = pq.ParquetFile(regular_file(path)).iter_batches(columns=["image_id", "image_path", "instances"])
-            for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
-                if isinstance(row["instances"], list | None):
-                    yield from _instances(row, split)
-                else:
-                    yield Flaw(f"{path.name}, row {number}", "its instances are not a list", False)
-        except (OSError, pa.ArrowException, KeyError) as error:
-            raise InputError(f"{path} is not a file of GeoPixInstruct's annotations: {error}.") from None
+        file = parquet(path, "the authors' download")
+        missing = [name for name in GEOPIX if name not in file.schema_arrow.names]
+        if missing:
+            raise InputError(f"{path} is not a file of GeoPixInstruct's annotations: it has no column {missing[0]}.")
+        for number, row in enumerate(rows_of(file, path, GEOPIX)):
+            if isinstance(row["instances"], list | None):
+                yield from _instances(row, split)
+            else:
+                yield Flaw(f"{path.name}, row {number}", "its instances are not a list", False)
 
 
 def _instances(row: dict[str, Any], split: str) -> Iterator[Record | Flaw]:

@@ -33,8 +33,8 @@ def load_voc(root: Path, dataset: str) -> Iterator[Record | Flaw]:
             raise InputError(
                 f"{path} is not an annotation of {dataset}, and the counters of all later files depend on it: {error}."
             ) from None
-        size = tree.find("size")
-        sides = None if size is None else (size.findtext("width"), size.findtext("height"))
+        width, height = tree.findtext("size/width"), tree.findtext("size/height")
+        sides = (width, height) if width and height else None
         for element in tree.findall("object"):
             where = f"{path.name}, object {counter}"
             split = splits.pop(counter, None)
