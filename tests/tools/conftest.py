@@ -1,7 +1,8 @@
-"""A published data set in files, and the same prepared."""
+"""A published data set in files and prepared, and a folder with an image."""
 
 import pytest
 from layouts import write_voc
+from PIL import Image
 from rsreward_tools.data.published import prepare
 
 
@@ -12,3 +13,9 @@ def prepared(tmp_path_factory):
     write_voc(root)
     prepare("dior_rsvg", root, root / "out")
     return root
+
+
+@pytest.fixture
+def folder(tmp_path):
+    Image.new("RGB", (800, 600)).save(tmp_path / "a.png")
+    return tmp_path

@@ -11,6 +11,7 @@ from rsreward_tools.data.scenes import Scene, draw_scene, generate_scene
 SCENES = [generate_scene(seed, 2) for seed in range(4)]
 SPLITS = ("train", "train", "val", "test")
 SIDE = 128
+FIRST_VOC = "Annotations/00000.xml"
 
 
 def _image(scene: Scene, path: Path, side: int) -> None:
@@ -100,3 +101,12 @@ WRITERS = {
     "fast_t": lambda root: write_geopix(root, "FAST_T"),
     "sota_t": lambda root: write_geopix(root, "SOTA_T"),
 }
+
+
+def changed(root: Path, name: str, *pairs: tuple[str, str]) -> None:
+    """Write other texts into a file in place of those that it holds."""
+    text = (root / name).read_text()
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    (root / name).write_text(text)
