@@ -218,6 +218,16 @@ def test_what_comes_out_is_what_the_other_commands_take(folder):
     assert "Locate the left ship." in row["prompt"][0]["content"]
 
 
+def test_ones_own_tables_are_neither_written_over_nor_removed(folder):
+    pq.write_table(pa.Table.from_pylist([ROW]), folder / "train.parquet")
+    lines(folder, ROW)
+    before = (folder / "train.parquet").read_bytes()
+    for source, said in (("train.parquet", "is the input itself"), ("own.jsonl", "holds a train.parquet of something")):
+        with pytest.raises(InputError, match=said):
+            prepare_own(folder / source, None, folder)
+    assert (folder / "train.parquet").read_bytes() == before
+
+
 @beside
 @pytest.mark.parametrize("name", ["coco.json", "swift.jsonl", "vlm_r1.jsonl"])
 def test_the_files_that_people_have(tmp_path, name):

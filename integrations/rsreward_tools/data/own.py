@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files import not_a_file, read_file
+from ..files import read_file
 from .checks import checked
 from .example import SPLITS, Example, Flaw, Record, parquet, rows_of
 from .layouts.boxes import Reading
@@ -18,7 +18,7 @@ from .layouts.coco import load_coco
 from .layouts.dota import label_folders, load_dota
 from .layouts.rows import load_rows
 from .published import photograph
-from .report import Report, sort_out, write_tables
+from .report import Report, check_out, sort_out, write_tables
 
 ROWS = (".jsonl", ".ndjson", ".json", ".parquet")
 LEAVES = "leaves the image"
@@ -68,7 +68,7 @@ def prepare_own(
     Returns:
         What `report.json` holds, see `rsreward_tools.data.published.prepare`.
     """
-    not_a_file("--out", out)
+    check_out(out, [source, *(path for _, path in _parts(source))])
     root = images or _home(source)
     if not root.is_dir():
         raise InputError(f"--images {root} is not a folder: name the one below which the images lie.")

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
-from ..files import not_a_file
 from .checks import checked
 from .example import Example, Flaw, LayoutError, Record, read_examples
 from .layouts.refer import load_refer
 from .layouts.tables import load_geopix, load_lines
 from .layouts.voc import load_voc
 from .layouts.vrsbench import load_vrsbench
-from .report import Report, sort_out, write_tables
+from .report import Report, check_out, sort_out, write_tables
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def prepare(name: str, root: Path, out: Path, *, progress: Callable[[int], None]
         What `report.json` holds: examples by split, next to the published counts where they differ; images without a
         file; flaws, repaired and dropped, of which the first are listed.
     """
-    not_a_file("--out", out)
+    check_out(out)
     items = load(name, root)
     order, layout = "annotation files in sorted order of their names", DATASETS[name].layout
     examples, report = sort_out(items, root, {"dataset": name, "root": str(root), "order": order}, progress)

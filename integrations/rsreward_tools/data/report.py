@@ -5,11 +5,24 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..files import folder_to_write, part_of, writing
+from ..files import file_to_write, folder_to_write, not_a_file, not_of_another, part_of, writing
 from .example import SPLITS, Example, Flaw, inside, write_examples
 
 SHOWN = 200
 Report = dict[str, Any]
+
+
+def check_out(out: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a folder whose tables are something else than this command's, or among what it reads.
+
+    Raises:
+        InputError: naming it.
+    """
+    not_a_file("--out", out)
+    tables = [f"{split}.parquet" for split in SPLITS]
+    for name in (*tables, "report.json"):
+        file_to_write("--out", out / name, inputs)
+    not_of_another("--out", out, "report.json", *tables)
 
 
 def sort_out(
@@ -47,7 +60,7 @@ def write_tables(out: Path, examples: list[Example], report: Report) -> None:
     """
     folder_to_write("--out", out)
     report_file, tables = out / "report.json", {split: out / f"{split}.parquet" for split in SPLITS}
-    new = [*(tables[split] for split in report["examples"]), report_file]
+    new = [report_file, *(tables[split] for split in report["examples"])]
     try:
         for split in report["examples"]:
             write_examples(tables[split], [e for e in examples if e.split == split], rename=False)
