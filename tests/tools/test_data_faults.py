@@ -149,10 +149,12 @@ def test_a_second_run_that_fails_leaves_the_tables_of_the_first(tmp_path):
     out = tmp_path / "out"
     prepare("dior_rsvg", tmp_path / "root", out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
+    changed(tmp_path / "root", FIRST, ("<description>", "<description>now "))
+    changed(tmp_path / "root", "Annotations/00003.xml", ("<description>", f"<description>{os.urandom(20_000).hex()}"))
     command = [str(Path(sys.executable).with_name("rsreward")), "data", "prepare", "dior_rsvg", str(tmp_path / "root")]
     done = subprocess.run(
         [*command, "--out", str(out)], capture_output=True, text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),  # as a disk that is nearly full
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),  # the last table fills the disk
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "cannot be written: " in done.stderr
