@@ -35,7 +35,7 @@ def prepare(
     min_pixels: Annotated[int | None, typer.Option(help="own: the processor's, if the space depends on it.")] = None,
     max_pixels: Annotated[int | None, typer.Option(help="own: the same.")] = None,
     query_pattern: Annotated[
-        str | None, typer.Option(help='own: finds the expression in a question, such as "Locate (.*)\\."')
+        str | None, typer.Option(help='own: finds the expression in a question, such as "Locate (.*)"')
     ] = None,
     one_box: Annotated[bool, typer.Option("--one-box", help="own: leave out questions with several boxes.")] = False,
     split: Annotated[str | None, typer.Option(help="own: train, val or test, for all.")] = None,

@@ -11,8 +11,7 @@ from xml.etree.ElementTree import Element
 
 import torch
 
-from rsreward import corners, from_corners
-from rsreward.oriented import canonical
+from rsreward import canonical, corners, from_corners
 
 from ...errors import InputError
 from ...files import read_file
