@@ -155,7 +155,7 @@ def regular_file(path: Path) -> Path:
         InputError: naming it.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise InputError(f"{path} is a pipe or a device: name a file.")
+        raise InputError(f"{path} is a device, a pipe or a socket: name a file.")
     return path
 
 

@@ -229,13 +229,13 @@ def test_pipes_are_refused_and_not_waited_for(tmp_path, name, write, file):
     write(tmp_path)
     (tmp_path / file).unlink()
     os.mkfifo(tmp_path / file)
-    with pytest.raises(InputError, match=r"is a pipe or a device: name a file"):
+    with pytest.raises(InputError, match=r"is a device, a pipe or a socket: name a file"):
         list(load(name, tmp_path))
 
 
 def test_devices_are_neither_read_nor_written(tmp_path):
     for path in ("/dev/zero", "/dev/null"):
-        with pytest.raises(InputError, match="is a pipe or a device: name a file"):
+        with pytest.raises(InputError, match="is a device, a pipe or a socket: name a file"):
             list(read_examples(Path(path)))
-        with pytest.raises(InputError, match="is a pipe or a device: name a file"):
+        with pytest.raises(InputError, match="is a device, a pipe or a socket: name a file"):
             file_to_write("--out", Path(path))

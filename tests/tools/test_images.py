@@ -120,7 +120,7 @@ def refusable(tmp_path):
     saved(tmp_path / "side.tif", SCENE.astype(np.uint8), ON_ITS_SIDE)
     return {
         "cut.jpg": "truncated", "cut.png": "truncated", "huge.png": "has more than 178,956,970 pixels: cut it into",
-        "deep.png": "colours of 16 bits", "passwd.png": "cannot be read", "pipe.png": "is a pipe or a device",
+        "deep.png": "colours of 16 bits", "passwd.png": "cannot be read", "pipe.png": "is a device, a pipe or a socket",
         "side.tif": "lies on its side", "none.png": "there is no image",
     }  # fmt: skip
 
