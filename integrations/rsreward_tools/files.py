@@ -1,7 +1,8 @@
 """Files that commands write: never over what they read, whole or not at all, and taken up by a later run."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from .errors import InputError
 def file_to_write(
     option: str, path: Path, inputs: Iterable[Path] = (), others: Mapping[str, Path] | None = None
 ) -> None:
-    """Refuse a file that is a folder, that the command reads, or that another of its options names.
+    """Refuse a file that is a folder or a device, that the command reads, or that another of its options names.
 
     Args:
         option: such as "--out".
@@ -21,6 +22,7 @@ def file_to_write(
     """
     if path.is_dir():
         raise InputError(f"{option} {path} is a folder: name a file.")
+    regular_file(path)
     part = part_of(path)
     for read in inputs:
         if same(path, read):
@@ -114,6 +116,59 @@ def same_settings(path: Path, settings: dict[str, Any]) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all, also for another process that reads it."""
+    with writing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def writing(path: Path, *, rename: bool = True) -> Iterator[Path]:
+    """The name under which to write a file, which gets its own name at the end; nothing is left where that fails.
+
+    Args:
+        rename: whether it gets its own name here.
+
+    Raises:
+        InputError: if it cannot be written, such as on a full disk.
+    """
     part = part_of(path)
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    try:
+        yield part
+        if rename:
+            part.replace(path)
+    except OSError as error:
+        _remove(part)
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
+    except Exception:
+        _remove(part)
+        raise
+
+
+def _remove(part: Path) -> None:
+    if part.is_file():
+        part.unlink()
+
+
+def regular_file(path: Path) -> Path:
+    """The path, unless what is there is neither a file nor a folder: to read from a pipe or a device may never end.
+
+    Raises:
+        InputError: naming it.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path} is a device, a pipe or a socket: name a file.")
+    return path
+
+
+def read_file(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        InputError: if it is not a file, or cannot be read.
+    """
+    try:
+        return regular_file(path).read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None

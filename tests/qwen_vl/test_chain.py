@@ -4,10 +4,11 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from layouts import SCENES, WRITERS, save_tiny
+from layouts import SCENES, WRITERS
 from rsreward_tools.cli.main import app
 from rsreward_tools.data.prompts import TEMPLATE
 from teacher_server import teacher
+from tiny_model import save_tiny
 from typer.testing import CliRunner
 
 CPU = [

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from layouts import save_tiny
 from rsreward_qwen_vl.evaluate import pass_at_k
 from rsreward_tools.cli.main import app
 from rsreward_tools.data.example import read_examples, write_examples
@@ -17,6 +16,7 @@ from rsreward_tools.data.scenes import generate_scene
 from rsreward_tools.data.scenes.dataset import write_scenes
 from rsreward_tools.errors import InputError
 from teacher_server import teacher
+from tiny_model import save_tiny
 from torch import tensor
 from typer.testing import CliRunner
 

@@ -10,7 +10,6 @@ import rsreward_qwen_vl
 import torch
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
-from layouts import save_tiny
 from PIL import Image
 from rsreward_qwen_vl.model.processors import load_processor
 from rsreward_qwen_vl.train import plan_of, space_of
@@ -22,6 +21,7 @@ from rsreward_tools.data.scenes import generate_scene
 from rsreward_tools.data.scenes.dataset import write_scenes
 from rsreward_tools.errors import InputError
 from safetensors.torch import load_file
+from tiny_model import save_tiny
 from typer.testing import CliRunner
 
 CONFIGS = Path(rsreward_qwen_vl.__file__).parent / "configs"

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rsreward_qwen_vl.model.processors import save_processor
-from rsreward_qwen_vl.model.tiny import build_model, build_processor, train_tokenizer
-from rsreward_tools.data.prompts import TEMPLATE, instruction
 from rsreward_tools.data.scenes import Scene, draw_scene, generate_scene
-from rsreward_tools.data.scenes.explained import explained
 
 SCENES = [generate_scene(seed, 2) for seed in range(4)]
 SPLITS = ("train", "train", "val", "test")
 SIDE = 128
+FIRST_VOC = "Annotations/00000.xml"
 
 
 def _image(scene: Scene, path: Path, side: int) -> None:
@@ -106,9 +103,10 @@ WRITERS = {
 }
 
 
-def save_tiny(folder: Path, scenes: list[Scene], layers: int) -> None:
-    """A tiny Qwen3-VL with its processor, as a model is saved; its tokenizer has seen what these scenes ask and say."""
-    texts = [text for s in scenes for text in (instruction(s.query, TEMPLATE), explained(s))]
-    tokenizer = train_tokenizer(texts)
-    build_model(tokenizer, "qwen3-vl", 64, layers=layers).save_pretrained(folder)
-    save_processor(build_processor(tokenizer, "qwen3-vl", 64), folder)
+def changed(root: Path, name: str, *pairs: tuple[str, str]) -> None:
+    """Write other texts into a file in place of those that it holds."""
+    text = (root / name).read_text()
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    (root / name).write_text(text)

@@ -200,15 +200,6 @@ def test_the_command_says_what_it_found(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """A data set with its root, prepared in `out`."""
-    root = tmp_path_factory.mktemp("prepared")
-    write_voc(root)
-    prepare("dior_rsvg", root, root / "out")
-    return root
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -1,37 +1,131 @@
 """The commands `rsreward data`: published data sets to Parquet, and a look at them."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import InputError
-from ..files import file_to_write, folder_to_write, same
+from ..files import file_to_write, folder_to_write, same, writing
 from .terminal import console, printable, say
+
+if TYPE_CHECKING:
+    from ..data.layouts.boxes import Reading
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Data sets: prepare, scenes, verl, inspect, overlap."
 )
-PICTURES = (".png", ".jpg", ".jpeg")
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+FORMATS = ("xyxy", "xywh", "cxcywh", "quad", "oriented", "oriented-degrees")
+SPLITS = ("train", "val", "test")
 
 
 @app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(help="dior_rsvg, opt_rsvg, vrsbench, rrsis_d, rsvg_hr, fast_t or sota_t.")],
-    root: Annotated[Path, typer.Argument(help="The folder with the data set as its authors publish it.")],
+    name: Annotated[
+        str, typer.Argument(help="dior_rsvg, opt_rsvg, vrsbench, rrsis_d, rsvg_hr, fast_t, sota_t or own.")
+    ],
+    root: Annotated[Path, typer.Argument(help="The folder as its authors publish it; with own, a file or a folder.")],
     out: Annotated[Path, typer.Option(help="Where train.parquet, val.parquet, test.parquet and report.json go.")],
+    images: Annotated[Path | None, typer.Option(help="own: the folder below which the images lie.")] = None,
+    target_format: Annotated[str | None, typer.Option(help=f"own: what a box is: {', '.join(FORMATS)}.")] = None,
+    target_space: Annotated[str | None, typer.Option(help="own: the space of the boxes, if not pixels.")] = None,
+    min_pixels: Annotated[int | None, typer.Option(help="own: the processor's, if the space depends on it.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="own: the same.")] = None,
+    query_pattern: Annotated[
+        str | None, typer.Option(help='own: finds the expression in a question, such as "Locate (.*)"')
+    ] = None,
+    one_box: Annotated[bool, typer.Option("--one-box", help="own: leave out questions with several boxes.")] = False,
+    split: Annotated[str | None, typer.Option(help="own: train, val or test, for all.")] = None,
+    val_share: Annotated[float | None, typer.Option(min=0, max=1, help="own: of the images without a split.")] = None,
+    test_share: Annotated[float | None, typer.Option(min=0, max=1, help="own: the same.")] = None,
+    seed: Annotated[int | None, typer.Option(help="own: of the draw of the splits.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help='own: finds what images that stay in one split share, such as "^[A-Z]+".')
+    ] = None,
 ) -> None:
-    """Bring a published data set to one schema, and say what is wrong with its files.
+    """Bring a data set to one schema, and say what is wrong with its files.
+
+    `own` reads JSONL, JSON, Parquet, COCO and DOTA's label folders, see docs/data.md.
 
     Example: `rsreward data prepare dior_rsvg ~/DIOR-RSVG --out data/dior_rsvg`
     """
-    from ..data.published import prepare as run
-
+    of_own = {
+        "--images": images, "--target-format": target_format, "--target-space": target_space,
+        "--min-pixels": min_pixels, "--max-pixels": max_pixels, "--query-pattern": query_pattern,
+        "--one-box": one_box or None, "--split": split, "--val-share": val_share, "--test-share": test_share,
+        "--seed": seed, "--group": group,
+    }  # fmt: skip
     with console.status(f"reading {name}") as status:
-        report = run(name, root, out, progress=lambda n: None if n % 1000 else status.update(f"reading {name}: {n:,}"))
+
+        def progress(n: int) -> None:
+            if not n % 1000:
+                status.update(f"reading {name}: {n:,}")
+
+        if name == "own":
+            from ..data.own import Splitting, prepare_own
+
+            splitting = Splitting(
+                _one_of("--split", split, SPLITS), val_share or 0.0, test_share or 0.0, seed or 0,
+                _pattern("--group", group),
+            )  # fmt: skip
+            if splitting.val + splitting.test > 1:
+                raise InputError("--val-share and --test-share are more than all together.")
+            report = prepare_own(
+                root, images, out, reading=_reading(target_format, target_space, min_pixels, max_pixels),
+                pattern=_pattern("--query-pattern", query_pattern, groups=1), splitting=splitting, one_box=one_box,
+                progress=progress,
+            )  # fmt: skip
+        else:
+            from ..data.published import prepare as run
+
+            if given := [option for option, value in of_own.items() if value is not None]:
+                raise InputError(f"{given[0]} is for one's own data: `rsreward data prepare own`.")
+            report = run(name, root, out, progress=progress)
+    _print_report(report, out)
+
+
+def _one_of(option: str, value: str | None, known: Sequence[str]) -> Any:
+    if value is not None and value not in known:
+        raise InputError(f"{option} must be one of {', '.join(known)}, got {value!r}.")
+    return value
+
+
+def _pattern(option: str, pattern: str | None, groups: int = 0) -> re.Pattern[str] | None:
+    try:
+        found = None if pattern is None else re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"{option} {pattern!r} is not a regular expression: {error}.") from None
+    if found and found.groups < groups:
+        raise InputError(f"{option} {pattern!r} needs a group in parentheses: what it finds there is taken.")
+    return found
+
+
+def _reading(target_format: str | None, target_space: str | None, low: int | None, high: int | None) -> "Reading":
+    from rsreward import SPACES, space_for, space_named
+
+    from ..data.layouts.boxes import Reading
+
+    _one_of("--target-format", target_format, FORMATS)
+    if target_space is None:
+        if low or high:
+            raise InputError("--min-pixels and --max-pixels need --target-space.")
+        return Reading(target_format)  # type: ignore[arg-type]
+    try:
+        space = space_named(target_space) if target_space in SPACES else space_for(target_space)
+    except ValueError as error:
+        raise InputError(f"--target-space: {error}") from None
+    if low or high:
+        space = space.bounded(low or space.min_pixels, high or space.max_pixels)
+    return Reading(target_format, space)  # type: ignore[arg-type]
+
+
+def _print_report(report: dict[str, Any], out: Path) -> None:
     for split, count in report["examples"].items():
         console.print(f"{split:>6} {count:>8,} examples -> {out / split}.parquet")
-    for split, (found, published) in report["differs_from_published"].items():
+    for split, (found, published) in report.get("differs_from_published", {}).items():
         console.print(f"{split:>6} {found:,} where {published:,} are published: is the download complete?")
     if report["repaired"] or report["dropped"]:
         console.print(f"{report['repaired']:,} examples were repaired, {report['dropped']:,} dropped; the first:")
@@ -42,6 +136,8 @@ def prepare(
             f"{report['images_without_file']:,} of {report['images']:,} images have no file, such as "
             f"{printable(report['first_images_without_file'][0])}."
         )
+    for note in report.get("notes", ()):
+        console.print(printable(note))
     console.print(f"All of it is in {out / 'report.json'}.")
 
 
@@ -89,7 +185,7 @@ def verl(
 
     asked = template_holding_query(template or TEMPLATE)
     file_to_write("--out", out, [file])
-    examples = read_examples(file)
+    examples = list(read_examples(file))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,7 +224,9 @@ def inspect(
     missing = [example.image for example in chosen if not inside(images, example.image).is_file()]
     if len(missing) == len(chosen):
         raise InputError(f"none of the {len(chosen)} images is in {images}, such as {missing[0]}: is --images right?")
-    contact_sheet(chosen, images).save(out)
+    sheet = contact_sheet(chosen, images)
+    with writing(out) as part:
+        sheet.save(part, PICTURES[out.suffix.lower()])
     console.print(f"{len(chosen)} of {len(examples):,} examples -> {out}")
     if missing:
         say(f"{len(missing)} of the {len(chosen)} images are not in {images}, such as {missing[0]}.")

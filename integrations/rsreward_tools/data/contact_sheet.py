@@ -10,7 +10,9 @@ from torch import tensor
 
 from rsreward import corners
 
+from ..errors import InputError
 from .example import Example, inside
+from .images import open_image
 
 TILE, CAPTION, COLUMNS = 300, 46, 4
 HORIZONTAL, ORIENTED = (255, 214, 10), (0, 200, 255)
@@ -37,14 +39,14 @@ def _tile(example: Example, root: Path) -> Image.Image:
     side = TILE - 4
     path = inside(root, example.image)
     try:
-        with Image.open(path) as image:
-            scale = side / max(image.size)
-            tile = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)))
-    except (OSError, SyntaxError):
+        image = open_image(path)
+    except InputError:
         tile = Image.new("RGB", (side, side), "lightgrey")
         what = f"{example.image} cannot be read" if path.is_file() else f"no file {example.image}"
         ImageDraw.Draw(tile).text((10, side // 2), what, fill="black")
         return tile
+    scale = side / max(image.size)
+    tile = image.resize([max(round(length * scale), 1) for length in image.size])
     draw = ImageDraw.Draw(tile)
     for box in example.boxes:
         draw.rectangle([v * scale for v in box], outline=HORIZONTAL, width=2)

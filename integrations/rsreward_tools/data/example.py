@@ -1,15 +1,19 @@
 """The one form that every data set is brought to, in memory and as Parquet."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import InputError
-from ..files import part_of
+from ..files import regular_file, writing
+
+Boxes = list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Example:
         category: the object's class; None where not known.
         unique: whether the class occurs once in the image; None where not known.
         split: "train", "val" or "test".
-        dataset: a key of `DATASETS`.
+        dataset: a key of `DATASETS`, "scenes", or the name of one's own.
         source_id: which annotation of the data set this is.
     """
 
@@ -33,8 +37,8 @@ class Example:
     width: int
     height: int
     query: str
-    boxes: list[list[float]]
-    oriented: list[list[float]] | None
+    boxes: Boxes
+    oriented: Boxes | None
     category: str | None
     unique: bool | None
     split: str
@@ -43,12 +47,49 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Record:
+    """A question as a data set's files hold it, before its image and its values are looked at.
+
+    Attributes:
+        where: which annotation this is, as flaws name it.
+        size: width and height as the files tell them; None where they do not.
+        boxes: the horizontal and the oriented boxes in pixels of an image of this width and height. It raises a
+            ValueError that says what is wrong with them.
+        image, query, category, unique, split, source_id: as in `Example`.
+    """
+
+    where: str
+    image: str
+    size: tuple[Any, Any] | None
+    query: str
+    boxes: Callable[[int, int], tuple[Boxes, Boxes | None]]
+    split: str
+    source_id: str
+    category: Any = None
+    unique: bool | None = None
+
+
+@dataclass(frozen=True)
 class Flaw:
-    """Something wrong in the published files: where, what, and whether the example was kept with a repair."""
+    """Something wrong in the files: where, what, and whether the example was kept with a repair."""
 
     where: str
     what: str
     repaired: bool
+
+
+def in_pixels(box: list[float]) -> Callable[[int, int], tuple[Boxes, Boxes | None]]:
+    """`Record.boxes` of one horizontal box that is in pixels already."""
+    return lambda width, height: ([box], None)
+
+
+# What a record raises that is not of its layout. It is counted as a flaw.
+WILD = (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError)
+
+
+def unusable(where: str, error: Exception) -> Flaw:
+    """The flaw of a record that raised one of `WILD`."""
+    return Flaw(where, f"it has no usable {str(error)[:200] or type(error).__name__}", False)
 
 
 class LayoutError(InputError):
@@ -66,12 +107,15 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def write_examples(path: Path, examples: Iterable[Example]) -> int:
-    """Write one Parquet file, whole or not at all; returns the number of examples."""
+def write_examples(path: Path, examples: Iterable[Example], *, rename: bool = True) -> int:
+    """Write one Parquet file, whole or not at all; returns the number of examples.
+
+    Args:
+        rename: whether `PATH.part` gets its own name here.
+    """
     rows = pa.Table.from_pylist([asdict(example) for example in examples], schema=SCHEMA)
-    partial = part_of(path)
-    pq.write_table(rows, partial)
-    partial.replace(path)
+    with writing(path, rename=rename) as partial:
+        pq.write_table(rows, partial)
     return int(rows.num_rows)
 
 
@@ -79,26 +123,83 @@ def read_examples(path: Path) -> Iterator[Example]:
     """The examples of a Parquet file that `write_examples` wrote.
 
     Raises:
-        InputError: if there is none, or it is another file.
+        InputError: if there is none, it is another file, or a row holds something else.
     """
     file = parquet(path, "rsreward data prepare")
     missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
     if missing:
         raise InputError(f"{path} has no column {missing[0]}: make it with `rsreward data prepare`.")
-    return (Example(**row) for batch in file.iter_batches(columns=SCHEMA.names) for row in batch.to_pylist())
+    return (_checked(row, number, path) for number, row in enumerate(rows_of(file, path, SCHEMA.names)))
+
+
+def rows_of(file: pq.ParquetFile, path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file.
+
+    Raises:
+        InputError: if it is damaged.
+    """
+    try:
+        for batch in file.iter_batches(columns=columns):
+            yield from batch.to_pylist()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged, it cannot be read as Parquet: {str(error)[:200]}.") from None
+
+
+def _checked(row: dict[str, Any], number: int, path: Path) -> Example:
+    for name, value in row.items():
+        fits, wanted = _COLUMNS[name]
+        if not fits(value):
+            raise InputError(
+                f"{path}, row {number}: the column {name} holds {value!r:.80}, which is not {wanted}: "
+                "make the file with `rsreward data prepare`."
+            )
+    return Example(**row)
+
+
+def _boxes_of(sides: int) -> Callable[[Any], bool]:
+    def fits(value: Any) -> bool:
+        return isinstance(value, list) and all(
+            isinstance(box, list) and len(box) == sides and all(isinstance(v, int | float) and isfinite(v) for v in box)
+            for box in value
+        )
+
+    return fits
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _side(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+_TEXTS = ("image", "query", "split", "dataset", "source_id")
+_COLUMNS: dict[str, tuple[Callable[[Any], bool], str]] = dict.fromkeys(_TEXTS, (_text, "a text")) | {
+    "width": (_side, "a number of pixels"),
+    "height": (_side, "a number of pixels"),
+    "boxes": (_boxes_of(4), "a list of boxes of four finite numbers"),
+    "oriented": (_or_null(_boxes_of(5)), "a list of boxes of five finite numbers"),
+    "category": (_or_null(lambda value: isinstance(value, str)), "a text"),
+    "unique": (_or_null(lambda value: isinstance(value, bool)), "true or false"),
+}
 
 
 def parquet(path: Path, command: str) -> pq.ParquetFile:
     """A Parquet file that this command makes.
 
     Raises:
-        InputError: if there is none, or it is no Parquet.
+        InputError: if there is none, or it is not Parquet.
     """
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(regular_file(path))
     except FileNotFoundError:
         raise InputError(f"there is no file {path}: make it with `{command}`.") from None
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read as Parquet ({error}): make it with `{command}`.") from None
 
 
@@ -106,12 +207,22 @@ def inside(root: Path, name: str) -> Path:
     """The path of a file below `root` that data names.
 
     Raises:
-        InputError: if the name leads out of it.
+        InputError: if the name leads out of it, also through a link, or cannot be the name of a file.
     """
     relative = PurePosixPath(name.replace("\\", "/"))
     if not relative.parts or relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
         raise InputError(f"the file name {name!r} leads out of {root}.")
-    return root.joinpath(*relative.parts)
+    path = root.joinpath(*relative.parts)
+    try:
+        real, top = os.path.realpath(path), os.path.realpath(root)
+        known = max(len(os.fsencode(part)) for part in relative.parts) < 256 and len(os.fsencode(path)) < 4096
+    except ValueError:  # a NUL, half a character
+        known = False
+    if not known:
+        raise InputError(f"the file name {name!r:.200} cannot be the name of a file.")
+    if os.path.commonpath((real, top)) != top:
+        raise InputError(f"the file name {name!r} leads out of {root} by a link, to {real}: name the folder it is in.")
+    return path
 
 
 def mend(box: Sequence[float], width: int, height: int, where: str) -> tuple[list[float] | None, list[Flaw]]:

@@ -1,22 +1,19 @@
 """Data sets of remote-sensing visual grounding, from their published layouts to one Parquet schema."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..errors import InputError
-from ..files import folder_to_write, not_a_file, write_whole
-from .example import SPLITS, Example, Flaw, LayoutError, inside, read_examples, write_examples
+from .checks import checked
+from .example import Example, Flaw, LayoutError, Record, read_examples
 from .layouts.refer import load_refer
 from .layouts.tables import load_geopix, load_lines
 from .layouts.voc import load_voc
 from .layouts.vrsbench import load_vrsbench
-
-SHOWN = 200
+from .report import Report, check_out, sort_out, write_tables
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Source:
         counts: the published number of examples by split.
     """
 
-    loader: Callable[[Path, str], Iterator[Example | Flaw]]
+    loader: Callable[[Path, str], Iterator[Record | Flaw]]
     home: str
     layout: str
     counts: dict[str, int]
@@ -77,56 +74,29 @@ def load(name: str, root: Path) -> Iterator[Example | Flaw]:
 
 def _read(source: Source, root: Path, name: str) -> Iterator[Example | Flaw]:
     try:
-        yield from source.loader(root, name)
+        yield from checked(source.loader(root, name), root, name)
     except LayoutError as error:
         raise InputError(f"{error} in {root}, which should hold {source.layout}, as {source.home} says.") from None
 
 
-def prepare(
-    name: str, root: Path, out: Path, *, progress: Callable[[int], None] = lambda count: None
-) -> dict[str, Any]:
+def prepare(name: str, root: Path, out: Path, *, progress: Callable[[int], None] = lambda count: None) -> Report:
     """Write `train.parquet`, `val.parquet` and `test.parquet` of a data set, and `report.json`.
 
     Returns:
         What `report.json` holds: examples by split, next to the published counts where they differ; images without a
         file; flaws, repaired and dropped, of which the first are listed.
     """
-    not_a_file("--out", out)
-    splits: dict[str, list[Example]] = {}
-    flaws: list[Flaw] = []
-    for count, item in enumerate(load(name, root)):
-        if isinstance(item, Flaw):
-            flaws.append(item)
-        else:
-            splits.setdefault(item.split, []).append(item)
-        progress(count)
-    if not splits:
-        raise InputError(f"{root} holds no example of {name}: it should hold {DATASETS[name].layout}.")
-    counts = {split: len(examples) for split, examples in splits.items()}
+    check_out(out)
+    items = load(name, root)
+    order, layout = "annotation files in sorted order of their names", DATASETS[name].layout
+    examples, report = sort_out(items, root, {"dataset": name, "root": str(root), "order": order}, progress)
+    if not examples:
+        raise InputError(f"{root} holds no example of {name}: it should hold {layout}.")
+    found = report["examples"] | {"all": len(examples)}
     published = DATASETS[name].counts
-    found = counts | {"all": sum(counts.values())}
-    images = sorted({example.image for examples in splits.values() for example in examples})
-    absent = [image for image in images if not inside(root, image).is_file()]
-    report = {
-        "dataset": name,
-        "root": str(root),
-        "order": "annotation files in sorted order of their names",
-        "examples": counts,
-        "differs_from_published": {s: [found.get(s, 0), n] for s, n in published.items() if found.get(s, 0) != n},
-        "images": len(images),
-        "images_without_file": len(absent),
-        "repaired": sum(flaw.repaired for flaw in flaws),
-        "dropped": sum(not flaw.repaired for flaw in flaws),
-        "first_images_without_file": absent[:SHOWN],
-        "first_flaws": [f"{flaw.where}: {flaw.what}{'' if flaw.repaired else ' (dropped)'}" for flaw in flaws[:SHOWN]],
-    }
-    folder_to_write("--out", out)
-    for split in SPLITS:
-        (out / f"{split}.parquet").unlink(missing_ok=True)  # of another data set
-    for split, examples in splits.items():
-        write_examples(out / f"{split}.parquet", examples)
-    write_whole(out / "report.json", json.dumps(report, indent=1) + "\n")
-    return report
+    differs = {split: [found.get(split, 0), n] for split, n in published.items() if found.get(split, 0) != n}
+    write_tables(out, examples, report | {"differs_from_published": differs})
+    return report | {"differs_from_published": differs}
 
 
 def photograph(image: str) -> str:

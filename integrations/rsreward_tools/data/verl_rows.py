@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ..errors import InputError
-from ..files import part_of
+from ..files import writing
 from .example import Example, inside
+from .images import check_image, image_bytes, image_size
 from .prompts import TEMPLATE, instruction
 
 _TEXT, _WHOLE = {"dtype": "string", "_type": "Value"}, {"dtype": "int64", "_type": "Value"}
@@ -69,19 +70,24 @@ def verl_row(
         image: as it is, to be embedded as PNG; or where it lies, which must be the same on every node.
         query: what is to be found, such as "the left ship".
         template: what the user says, with {query} in it.
-        embed: whether the file of an image goes into the row.
+        embed: whether the image goes into the row: its file, or a PNG where it has to be turned or scaled first.
         bbox: the true box in pixels of this image: `[x1, y1, x2, y2]`, `[cx, cy, w, h, angle]`, or a list of boxes.
         data_source: the data set; verl's validation metrics are by data set.
+
+    Raises:
+        InputError: if the image cannot be read whole.
 
     >>> row = verl_row(Image.new("RGB", (64, 48)), "the pier", [1, 2, 3, 4], data_source="a", split="train", index=0)
     >>> row["reward_model"]["ground_truth"], row["prompt"][0]["content"][:24]
     ('{"bbox": [1, 2, 3, 4], "width": 64, "height": 48}', '<image>Locate the pier. ')
     """
     if isinstance(image, Path):
-        with Image.open(image) as opened:
-            width, height = opened.size
-        path = os.fspath(image.resolve())
-        stored: dict[str, Any] = {"bytes": image.read_bytes(), "path": None} if embed else {"bytes": None, "path": path}
+        width, height = image_size(image)
+        if embed:
+            stored: dict[str, Any] = {"bytes": image_bytes(image)[0], "path": None}
+        else:
+            check_image(image)
+            stored = {"bytes": None, "path": os.fspath(image.resolve())}
     else:
         width, height = image.size
         png = io.BytesIO()
@@ -103,12 +109,11 @@ def verl_row(
 
 def write_parquet(rows: Iterable[dict[str, Any]], file: Path) -> int:
     """Write rows as they come, the file under its name only when it is whole; return how many."""
-    written, part, rows = 0, part_of(file), iter(rows)
-    with pq.ParquetWriter(part, SCHEMA) as writer:
+    written, rows = 0, iter(rows)
+    with writing(file) as part, pq.ParquetWriter(part, SCHEMA) as writer:
         while some := list(islice(rows, ROWS_AT_ONCE)):
             writer.write_table(pa.Table.from_pylist(some, schema=SCHEMA))
             written += len(some)
-    part.replace(file)
     return written
 
 
@@ -118,13 +123,16 @@ def verl_rows(
     """The rows of a data set's examples; a question with several boxes has a list of them as its truth.
 
     Raises:
-        InputError: if an image cannot be read.
+        InputError: if an image cannot be read whole, or has another size than the table says.
     """
     for index, example in enumerate(examples):
         bbox: list[Any] = example.boxes[0] if len(example.boxes) == 1 else example.boxes
-        known = {"data_source": example.dataset, "split": example.split, "index": index}
-        path = inside(images, example.image)
-        try:
-            yield verl_row(path, example.query, bbox, **known, template=template, embed=embed)  # type: ignore[arg-type]
-        except OSError as error:
-            raise InputError(f"the image {path} cannot be read: {error}. Is --images right?") from None
+        known: dict[str, Any] = {"data_source": example.dataset, "split": example.split, "index": index}
+        row = verl_row(inside(images, example.image), example.query, bbox, **known, template=template, embed=embed)
+        size = row["extra_info"]["width"], row["extra_info"]["height"]
+        if size != (example.width, example.height):
+            raise InputError(
+                f"the image {example.image} is {size[0]} x {size[1]}, and the table says {example.width} x "
+                f"{example.height}: is --images right? Else prepare the data again."
+            )
+        yield row

@@ -3,11 +3,14 @@
 import json
 import pickle
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ..example import SPLITS, Example, Flaw, LayoutError, inside, mend
+from ...files import read_file
+from ..example import SPLITS, WILD, Flaw, LayoutError, Record, in_pixels, unusable
+from .coco import by_id, corners_of
 
 IMAGES = "images/rrsisd/JPEGImages"
 
@@ -22,47 +25,45 @@ class _PlainData(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to data outside")
 
 
-def load_refer(root: Path, dataset: str) -> Iterator[Example | Flaw]:
+def load_refer(root: Path, dataset: str) -> Iterator[Record | Flaw]:
     refs_path, instances_path = root / "rrsisd" / "refs(unc).p", root / "rrsisd" / "instances.json"
+    images: dict[Any, Any] = {}
+    annotations: dict[Any, Any] = {}
+    categories: dict[Any, Any] = {}
     try:
-        with refs_path.open("rb") as file:
-            refs = _PlainData(file, encoding="latin1").load()
-        instances = json.loads(instances_path.read_text(encoding="utf-8"))
-        images = {image["id"]: image for image in instances["images"]}
-        annotations = {annotation["id"]: annotation for annotation in instances["annotations"]}
-        names = {category["id"]: category["name"] for category in instances["categories"]}
+        refs = _PlainData(BytesIO(read_file(refs_path)), encoding="latin1").load()
+        instances = json.loads(read_file(instances_path))
+        lists = {name: instances[name] for name in ("images", "annotations", "categories")}
+        if not isinstance(refs, list):
+            raise TypeError("the references are not a list")
     except FileNotFoundError as error:
         raise LayoutError(f"there is no {Path(error.filename).relative_to(root)}") from None
+    except InputError:
+        raise
     except pickle.UnpicklingError as error:
         raise InputError(f"{refs_path} was not read: {error}.") from None
     except Exception as error:  # a damaged pickle raises whatever it likes
-        raise InputError(f"{refs_path} or {instances_path.name} is damaged: {error!r}.") from None
+        raise InputError(f"{refs_path} or {instances_path.name} is damaged: {error!r:.200}.") from None
+    for name, kept in (("images", images), ("annotations", annotations), ("categories", categories)):
+        yield from by_id(lists[name], f"instances.json, {name}", kept)
     for number, ref in enumerate(refs):
         where = f"ref {number}"
         try:
-            where = f"ref {ref['ref_id']}"
+            where = f"ref {ref['ref_id']!s:.40}"
             image, annotation = images[ref["image_id"]], annotations[ref["ann_id"]]
-            name = f"{IMAGES}/{image['file_name']}"
-            x, y, w, h = map(float, annotation["bbox"])
+            name, size = f"{IMAGES}/{image['file_name']}", (image["width"], image["height"])
+            box = corners_of(annotation["bbox"])
             sentences = [str(s["raw"] if "raw" in s else s["sent"]).strip() for s in ref["sentences"]]
-            split, category = str(ref["split"]), names.get(annotation["category_id"])
-            width, height = int(image["width"]), int(image["height"])
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            yield Flaw(where, f"it has no usable {error}", False)
+            split = str(ref["split"])
+            category = categories.get(annotation["category_id"], {}).get("name")
+        except WILD as error:
+            yield unusable(where, error)
             continue
-        inside(root, name)
         if split not in SPLITS:
-            yield Flaw(where, f"its split {split!r} is none of {', '.join(SPLITS)}", False)
-            continue
-        kept, flaws = mend([x, y, x + w, y + h], width, height, where)
-        yield from flaws
-        if kept is None:
+            yield Flaw(where, f"its split {split!r:.40} is none of {', '.join(SPLITS)}", False)
             continue
         for count, sentence in enumerate(sentences):
-            if not sentence:
+            if sentence:
+                yield Record(where, name, size, sentence, in_pixels(box), split, f"{ref['ref_id']}.{count}", category)
+            else:
                 yield Flaw(where, f"its sentence {count} is empty", False)
-                continue
-            yield Example(
-                name, width, height, sentence, [kept], None, category, None, split, dataset,
-                f"{ref['ref_id']}.{count}",
-            )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ...files import writing
 from ..example import SPLITS, Example, write_examples
 from . import draw_scene, generate_scene
 
@@ -17,7 +18,8 @@ def write_scenes(out: Path, counts: dict[str, int], *, level: int, size: int, se
         for scene_seed in range(seed * 10**7 + number * 10**6, seed * 10**7 + number * 10**6 + counts.get(split, 0)):
             scene = generate_scene(scene_seed, level)
             image = f"images/{level}-{scene_seed}.png"
-            draw_scene(scene, size).save(out / image)
+            with writing(out / image) as part:
+                draw_scene(scene, size).save(part, "PNG")
             box, source_id = [float(v) for v in scene.box(size)], f"{level}:{scene_seed}"
             examples.append(
                 Example(image, size, size, scene.query, [box], None, None, None, split, "scenes", source_id)

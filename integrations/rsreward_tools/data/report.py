@@ -1,0 +1,76 @@
+"""What `rsreward data prepare` writes: a table a split, and a report of what is wrong with the files."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from ..files import file_to_write, folder_to_write, not_a_file, not_of_another, part_of, writing
+from .example import SPLITS, Example, Flaw, inside, write_examples
+
+SHOWN = 200
+Report = dict[str, Any]
+
+
+def check_out(out: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a folder whose tables are something else than this command's, or among what it reads.
+
+    Raises:
+        InputError: naming it.
+    """
+    not_a_file("--out", out)
+    tables = [f"{split}.parquet" for split in SPLITS]
+    for name in (*tables, "report.json"):
+        file_to_write("--out", out / name, inputs)
+    not_of_another("--out", out, "report.json", *tables)
+
+
+def sort_out(
+    items: Iterable[Example | Flaw], root: Path, about: Report, progress: Callable[[int], None]
+) -> tuple[list[Example], Report]:
+    """The examples, and the report: what it is about, then counts of examples, images and flaws, the first listed."""
+    examples: list[Example] = []
+    flaws: list[Flaw] = []
+    for count, item in enumerate(items):
+        if isinstance(item, Flaw):
+            flaws.append(item)
+        else:
+            examples.append(item)
+        progress(count)
+    images = sorted({example.image for example in examples})
+    absent = [image for image in images if not inside(root, image).is_file()]
+    return examples, about | {
+        "examples": {s: n for s in SPLITS if (n := sum(example.split == s for example in examples))},
+        "images": len(images),
+        "images_without_file": len(absent),
+        "repaired": sum(flaw.repaired for flaw in flaws),
+        "dropped": sum(not flaw.repaired for flaw in flaws),
+        "first_images_without_file": absent[:SHOWN],
+        "first_flaws": [f"{flaw.where}: {flaw.what}{'' if flaw.repaired else ' (dropped)'}" for flaw in flaws[:SHOWN]],
+    }
+
+
+def write_tables(out: Path, examples: list[Example], report: Report) -> None:
+    """Write a table for each split that has examples, and `report.json`; remove those of an earlier run.
+
+    Earlier tables stay as they are until all new ones are whole.
+
+    Raises:
+        InputError: if the folder or a file cannot be written.
+    """
+    folder_to_write("--out", out)
+    report_file, tables = out / "report.json", {split: out / f"{split}.parquet" for split in SPLITS}
+    new = [report_file, *(tables[split] for split in report["examples"])]
+    try:
+        for split in report["examples"]:
+            write_examples(tables[split], [e for e in examples if e.split == split], rename=False)
+        with writing(report_file, rename=False) as part:
+            part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    except Exception:
+        for path in new:
+            part_of(path).unlink(missing_ok=True)
+        raise
+    for path in new:
+        part_of(path).replace(path)
+    for path in set(tables.values()) - set(new):
+        path.unlink(missing_ok=True)
