@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,13 @@ from rsreward_tools.data.scenes.explained import explained
 from rsreward_tools.errors import InputError
 from transformers import AutoModelForImageTextToText, PreTrainedModel, ProcessorMixin, set_seed
 
-from .model.generate import generate, measure
+from .arguments import RewardArguments
+from .evaluate import metrics_of
+from .model.generate import generate
 from .model.tiny import build_model, build_processor, train_tokenizer
-from .scene_rows import scene_dataset, scene_row
-from .training import Schedule, grpo, sft
+from .scene_rows import SPACE, scene_dataset, scene_row
+from .schedule import WEIGHTS, Schedule
+from .train import grpo, reward_functions, sft
 
 STAGES = ("start", "sft", "grpo")
 SEEDS_PER_RUN = 10**6  # scenes of a run: SFT from 0, GRPO from half of it; those below stand apart from all runs
@@ -76,7 +78,6 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
         "sft": range(first, first + preset.sft.steps * preset.sft.batch_size),
         "grpo": _grpo_seeds(first + SEEDS_PER_RUN // 2, preset.grpo),
     }
-    train: dict[str, Callable[..., None]] = {"sft": sft, "grpo": partial(grpo, weight=preset.weight)}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for stage in STAGES:
         if stage in run["seconds"]:
@@ -94,7 +95,12 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
             def note(step: int, logs: dict[str, float], stage: str = stage, steps: int = schedule.steps) -> None:
                 report(stage, step, steps, _summary(logs))
 
-            train[stage](model, processor, rows, schedule, folder, seed=seed, progress=note)
+            if stage == "sft":
+                sft(model, processor, rows, preset.sft.sft(folder, seed), progress=note)
+            else:
+                rewards, weight = reward_functions(RewardArguments(), SPACE), WEIGHTS[preset.weight]
+                arguments = preset.grpo.grpo(folder, seed)
+                grpo(model, processor, rows, arguments, rewards, consistency=weight, progress=note)
         trained = time.perf_counter()
         run[stage] = _evaluate(model, processor, held_out, preset, folder, stage, seed, report)
         run["seconds"][stage] = {
@@ -182,7 +188,7 @@ def _evaluate(
     groups = held_out[: preset.rollout_groups]
     kinds = {"greedy": held_out, "sampled": held_out * preset.samples, "groups": groups * preset.grpo.group_size}
     total, done = sum(map(len, kinds.values())), 0
-    results, lines = {}, []
+    lines = []
     for kind, rows in kinds.items():
 
         def note(count: int, before: int = done) -> None:
@@ -193,13 +199,12 @@ def _evaluate(
             model, processor, rows, sampled=kind != "greedy", seed=seed, max_new_tokens=length, progress=note
         )
         done += len(rows)
-        if kind != "groups":
-            results[kind] = measure(texts, rows)
         for row, text in zip(rows, texts, strict=True):
             fields = {"completion": text, "target": row["target"], "width": row["width"], "height": row["height"]}
             lines.append(json.dumps({"log": kind, "seed": row["seed"], **fields}))
     (folder / "completions.jsonl").write_text("\n".join(lines) + "\n")
-    return results
+    metrics = metrics_of(folder / "completions.jsonl", SPACE, by="log")
+    return {kind: metrics[kind] for kind in ("greedy", "sampled")}
 
 
 def _summary(logs: dict[str, float]) -> str:

@@ -7,7 +7,8 @@ from refusals import refused
 from rsreward_qwen_vl import demo
 from rsreward_qwen_vl.demo import PRESETS, run_demo
 from rsreward_qwen_vl.demo_report import reward_cost, write_report
-from rsreward_qwen_vl.training import Schedule, newest_checkpoint
+from rsreward_qwen_vl.model.trained import newest_checkpoint
+from rsreward_qwen_vl.schedule import Schedule
 from rsreward_tools.errors import InputError
 from rsreward_tools.pages.run import write_run_report
 
