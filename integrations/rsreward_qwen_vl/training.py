@@ -18,6 +18,7 @@ from .data import SPACE
 
 # The options of the consistency weight: as in the paper; over its mean, so that the size of a step stays; no weight.
 WEIGHTS: dict[str, dict[str, Any] | None] = {"paper": {}, "normalized": {"normalize": True}, "none": None}
+REWARDS = {"iou": rsreward.iou, "positional": rsreward.positional_reward}
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -82,13 +83,15 @@ def grpo(
     schedule: Schedule,
     folder: Path,
     *,
+    reward: str = "positional",
     weight: str = "paper",
     seed: int = 0,
     progress: Progress = lambda step, logs: None,
 ) -> None:
-    """GRPO with the positional and the format reward and the consistency weight. Saves and resumes as `sft`.
+    """GRPO with a reward of the box, the format reward and the consistency weight. Saves and resumes as `sft`.
 
     Args:
+        reward: a key of `REWARDS`.
         weight: a key of `WEIGHTS`.
     """
     arguments = GRPOConfig(
@@ -109,7 +112,7 @@ def grpo(
     trainer = kind(
         model=model,
         reward_funcs=[
-            as_reward_func(rsreward.positional_reward, space=SPACE),
+            as_reward_func(REWARDS[reward], space=SPACE),
             as_reward_func(rsreward.format_reward, kind="horizontal"),
         ],
         args=arguments,
