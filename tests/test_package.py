@@ -34,7 +34,7 @@ def test_every_public_name_is_there():
 def test_the_command_line_helps_with_an_example():
     for command in ("score", "compare", "demo", "cot", "evaluate", "report"):
         start = f"import sys; sys.argv = ['rsreward', '{command}', '--help']"
-        assert f"rsreward {command}" in python(f"{start}; from rsreward_qwen_vl.cli import main; main()")
+        assert f"rsreward {command}" in python(f"{start}; from rsreward_tools.cli.main import main; main()")
 
 
 def test_the_examples_in_the_readme_run():
@@ -52,12 +52,12 @@ def test_the_wheel_holds_all_packages_types_and_templates(tmp_path):
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
-import rsreward, rsreward_trl, rsreward_verl.config, rsreward_qwen_vl.cli
-for package in (rsreward, rsreward_trl, rsreward_verl, rsreward_qwen_vl):
+import rsreward, rsreward_trl, rsreward_verl.config, rsreward_tools.cli.main, rsreward_qwen_vl.commands
+for package in (rsreward, rsreward_trl, rsreward_verl, rsreward_tools, rsreward_qwen_vl):
     assert package.__file__.startswith(sys.path[0]), package.__file__
 """
     python(code)
-    files = ["rsreward/py.typed", "rsreward_trl/py.typed", "rsreward_qwen_vl/templates/report.html.j2"]
+    files = ["rsreward/py.typed", "rsreward_trl/py.typed", "rsreward_tools/pages/templates/demo.html.j2"]
     files += [
         "rsreward_verl/py.typed",
         "rsreward_verl/config/rsvg_grpo.yaml",

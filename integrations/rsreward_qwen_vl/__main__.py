@@ -1,6 +1,6 @@
 """`python -m rsreward_qwen_vl`, for launchers that want a module."""
 
-from .cli import main
+from rsreward_tools.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rsreward_tools.data.prompts import instruction
+from rsreward_tools.data.scenes import generate_scene
+from rsreward_tools.data.scenes.explained import explained
+from rsreward_tools.errors import InputError
 from transformers import AutoModelForImageTextToText, PreTrainedModel, ProcessorMixin, set_seed
 
 from rsreward import Tally, grounding_columns, paired_differences, parse_boxes
 
-from .data import SPACE, explained, scene_dataset, scene_row
-from .errors import InputError
-from .generation import generate, measure
-from .prompts import instruction
-from .scenes import generate_scene
-from .tiny import build_model, build_processor, train_tokenizer
+from .model.generate import generate, measure
+from .model.tiny import build_model, build_processor, train_tokenizer
+from .scene_rows import SPACE, scene_dataset, scene_row
 from .training import Schedule, grpo, sft
 
 STAGES = ("start", "sft", "grpo")

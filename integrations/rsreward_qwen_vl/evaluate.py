@@ -13,20 +13,19 @@ from zlib import crc32
 
 import openai
 import torch
+from rsreward_tools.data.example import Example, inside
+from rsreward_tools.data.images import chat, open_image
+from rsreward_tools.data.prompts import instruction, prompt
+from rsreward_tools.errors import InputError
+from rsreward_tools.files import folder_to_write, not_of_another, resume_lines, same_settings
+from rsreward_tools.score.scored import numbered
 from torch import Tensor
 from transformers import AutoModelForImageTextToText
 
 from rsreward import CONVENTIONS, Space, Tally, grounding_columns, parse_boxes, size_class
 
-from .datasets import Example, inside
-from .errors import InputError
-from .generation import generate
-from .images import chat, open_image
-from .lines import resume_lines, same_settings
-from .outputs import folder_to_write, not_of_another
-from .processors import load_processor
-from .prompts import instruction, prompt
-from .scored import numbered
+from .model.generate import generate
+from .model.processors import load_processor
 
 Progress = Callable[[int, int], None]
 FIELDS = ("dataset", "source_id", "sample", "completion", "target", "width", "height")

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from rsreward_tools.data.prompts import TEMPLATE, template_holding_query
+from rsreward_tools.errors import InputError
+from rsreward_tools.files import same, write_whole
 from rsreward_trl import SpatialConsistencyGRPOTrainer, as_reward_func
 from transformers import set_seed
 from trl import GRPOConfig, GRPOTrainer, ModelConfig, SFTConfig, SFTTrainer, TrlParser, get_peft_config
@@ -16,15 +19,11 @@ from trl import GRPOConfig, GRPOTrainer, ModelConfig, SFTConfig, SFTTrainer, Trl
 import rsreward
 from rsreward import Space
 
-from .errors import InputError
+from .arguments import RecipeArguments, configs, packaged
 from .gallery import RolloutGallery
-from .lines import write_whole
-from .outputs import same
-from .processors import load_processor, save_processor, with_bounds_of
-from .prompts import TEMPLATE, template_holding_query
-from .recipe_arguments import RecipeArguments, configs, packaged
+from .model.processors import load_processor, save_processor, with_bounds_of
 from .training import newest_checkpoint
-from .training_rows import grpo_rows, sft_rows
+from .trl_rows import grpo_rows, sft_rows
 
 PAPER = {"alpha": 2.5, "position_weight": 0.1, "lambda_mean": 1.2, "lambda_var": 1.0, "share": 0.4, "max_steps": 1500}
 

@@ -14,7 +14,7 @@ from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 import rsreward
 
-from .data import SPACE
+from .scene_rows import SPACE
 
 # The options of the consistency weight: as in the paper; over its mean, so that the size of a step stays; no weight.
 WEIGHTS: dict[str, dict[str, Any] | None] = {"paper": {}, "normalized": {"normalize": True}, "none": None}

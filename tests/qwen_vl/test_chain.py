@@ -5,8 +5,8 @@ import json
 import pyarrow.parquet as pq
 import pytest
 from layouts import SCENES, WRITERS, save_tiny
-from rsreward_qwen_vl.cli import app
-from rsreward_qwen_vl.prompts import TEMPLATE
+from rsreward_tools.cli.main import app
+from rsreward_tools.data.prompts import TEMPLATE
 from teacher_server import teacher
 from typer.testing import CliRunner
 

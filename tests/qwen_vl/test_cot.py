@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from rsreward_qwen_vl.cli import app
 from rsreward_qwen_vl.cot.filter import Filter
-from rsreward_qwen_vl.datasets import read_examples
-from rsreward_qwen_vl.datasets.scenes import write_scenes
-from rsreward_qwen_vl.errors import InputError
-from rsreward_qwen_vl.prompts import teacher_instruction
+from rsreward_qwen_vl.cot.instruction import teacher_instruction
+from rsreward_tools.cli.main import app
+from rsreward_tools.data.example import read_examples
+from rsreward_tools.data.scenes.dataset import write_scenes
+from rsreward_tools.errors import InputError
 from teacher_server import good_chain, teacher
 from typer.testing import CliRunner
 

@@ -7,10 +7,10 @@ import pytest
 from refusals import refused
 from rsreward_qwen_vl import demo
 from rsreward_qwen_vl.demo import PRESETS, change, run_demo
-from rsreward_qwen_vl.errors import InputError
-from rsreward_qwen_vl.report import reward_cost, write_report
-from rsreward_qwen_vl.run_report import write_run_report
+from rsreward_qwen_vl.demo_report import reward_cost, write_report
 from rsreward_qwen_vl.training import Schedule, newest_checkpoint
+from rsreward_tools.errors import InputError
+from rsreward_tools.pages.run import write_run_report
 
 SMALL = replace(
     PRESETS["cpu"],

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 from layouts import save_tiny
-from rsreward_qwen_vl.cli import app
-from rsreward_qwen_vl.datasets import read_examples
-from rsreward_qwen_vl.datasets.example import write_examples
-from rsreward_qwen_vl.datasets.scenes import write_scenes
-from rsreward_qwen_vl.errors import InputError
 from rsreward_qwen_vl.evaluate import pass_at_k
-from rsreward_qwen_vl.prompts import TEMPLATE
-from rsreward_qwen_vl.scenes import generate_scene
+from rsreward_tools.cli.main import app
+from rsreward_tools.data.example import read_examples, write_examples
+from rsreward_tools.data.prompts import TEMPLATE
+from rsreward_tools.data.scenes import generate_scene
+from rsreward_tools.data.scenes.dataset import write_scenes
+from rsreward_tools.errors import InputError
 from teacher_server import teacher
 from torch import tensor
 from typer.testing import CliRunner

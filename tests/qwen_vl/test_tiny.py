@@ -1,10 +1,11 @@
 import pytest
 import torch
-from rsreward_qwen_vl.data import explained, scene_dataset, scene_row
-from rsreward_qwen_vl.generation import generate, measure
-from rsreward_qwen_vl.prompts import instruction
-from rsreward_qwen_vl.scenes import generate_scene
-from rsreward_qwen_vl.tiny import build_model, build_processor, train_tokenizer
+from rsreward_qwen_vl.model.generate import generate, measure
+from rsreward_qwen_vl.model.tiny import build_model, build_processor, train_tokenizer
+from rsreward_qwen_vl.scene_rows import scene_dataset, scene_row
+from rsreward_tools.data.prompts import instruction
+from rsreward_tools.data.scenes import generate_scene
+from rsreward_tools.data.scenes.explained import explained
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen3VLForConditionalGeneration
 
 FAMILIES = {

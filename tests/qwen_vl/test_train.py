@@ -12,15 +12,15 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from layouts import save_tiny
 from PIL import Image
-from rsreward_qwen_vl.cli import app
-from rsreward_qwen_vl.datasets import read_examples
-from rsreward_qwen_vl.datasets.scenes import write_scenes
-from rsreward_qwen_vl.errors import InputError
-from rsreward_qwen_vl.processors import load_processor
-from rsreward_qwen_vl.prompts import TEMPLATE
-from rsreward_qwen_vl.scenes import generate_scene
+from rsreward_qwen_vl.model.processors import load_processor
 from rsreward_qwen_vl.train import plan_of, space_of
-from rsreward_qwen_vl.training_rows import grpo_rows, sft_rows
+from rsreward_qwen_vl.trl_rows import grpo_rows, sft_rows
+from rsreward_tools.cli.main import app
+from rsreward_tools.data.example import read_examples
+from rsreward_tools.data.prompts import TEMPLATE
+from rsreward_tools.data.scenes import generate_scene
+from rsreward_tools.data.scenes.dataset import write_scenes
+from rsreward_tools.errors import InputError
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 

@@ -1,7 +1,7 @@
 import pytest
-from rsreward_qwen_vl.data import scene_row
-from rsreward_qwen_vl.rows import Reader, Source
-from rsreward_qwen_vl.score import score_file
+from rsreward_qwen_vl.scene_rows import scene_row
+from rsreward_tools.score.rows import Reader, Source
+from rsreward_tools.score.totals import score_file
 from tiny_grpo import SIZE, build_trainer, length_reward
 from trl import GRPOTrainer
 

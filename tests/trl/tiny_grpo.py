@@ -4,8 +4,8 @@ import zlib
 
 import torch
 from datasets import Dataset
-from rsreward_qwen_vl.data import scene_row
-from rsreward_qwen_vl.tiny import build_model, build_processor, train_tokenizer
+from rsreward_qwen_vl.model.tiny import build_model, build_processor, train_tokenizer
+from rsreward_qwen_vl.scene_rows import scene_row
 from rsreward_trl import BoxReward, SpatialConsistencyGRPOTrainer, as_reward_func
 from trl import GRPOConfig
 

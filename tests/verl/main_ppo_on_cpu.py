@@ -16,14 +16,14 @@ def prepare(folder):
     """A model after 150 steps of SFT, which writes boxes but not yet the right ones, and rows for verl."""
     import torch
     from datasets import Dataset
-    from rsreward_qwen_vl.data import scene_row
-    from rsreward_qwen_vl.datasets import read_examples
-    from rsreward_qwen_vl.datasets.scenes import write_scenes
-    from rsreward_qwen_vl.prompts import TEMPLATE, prompt
-    from rsreward_qwen_vl.scenes import generate_scene
-    from rsreward_qwen_vl.tiny import build_model, build_processor, train_tokenizer
+    from rsreward_qwen_vl.model.tiny import build_model, build_processor, train_tokenizer
+    from rsreward_qwen_vl.scene_rows import scene_row
     from rsreward_qwen_vl.training import Schedule, sft
-    from rsreward_qwen_vl.verl_data import verl_rows, write_parquet
+    from rsreward_tools.data.example import read_examples
+    from rsreward_tools.data.prompts import TEMPLATE, prompt
+    from rsreward_tools.data.scenes import generate_scene
+    from rsreward_tools.data.scenes.dataset import write_scenes
+    from rsreward_tools.data.verl_rows import verl_rows, write_parquet
     from transformers import set_seed
 
     set_seed(0)

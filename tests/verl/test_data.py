@@ -4,15 +4,16 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from datasets import Features, load_dataset
+from datasets import Features, List, load_dataset
+from datasets import Image as ImageFeature
 from PIL import Image
-from rsreward_qwen_vl.cli import app
-from rsreward_qwen_vl.data import scene_row
-from rsreward_qwen_vl.datasets.scenes import write_scenes
-from rsreward_qwen_vl.errors import InputError
-from rsreward_qwen_vl.scenes import generate_scene
-from rsreward_qwen_vl.tiny import build_processor, train_tokenizer
-from rsreward_qwen_vl.verl_data import FEATURES, verl_row, write_parquet
+from rsreward_qwen_vl.model.tiny import build_processor, train_tokenizer
+from rsreward_qwen_vl.scene_rows import scene_row
+from rsreward_tools.cli.main import app
+from rsreward_tools.data.scenes import generate_scene
+from rsreward_tools.data.scenes.dataset import write_scenes
+from rsreward_tools.data.verl_rows import SCHEMA, verl_row, write_parquet
+from rsreward_tools.errors import InputError
 from rsreward_verl.reward import compute_score
 from typer.testing import CliRunner
 from verl.utils.dataset.rl_dataset import RLHFDataset
@@ -60,7 +61,10 @@ def test_the_schema_is_the_same_however_images_are_kept_and_targets_look(written
     rows = [verl_row(*some, box, data_source="a", split="val", index=i) for i, box in enumerate(kinds)]
     write_parquet(rows, tmp_path / "kinds.parquet")
     schemas = [pq.read_schema(f) for f in (tmp_path / "kinds.parquet", *sorted(written.glob("*.parquet")))]
-    assert [Features.from_arrow_schema(schema) for schema in schemas] == [FEATURES] * 3
+    features = Features.from_arrow_schema(SCHEMA)
+    assert [Features.from_arrow_schema(schema) for schema in schemas] == [features] * 3
+    assert features["images"] == List(ImageFeature())
+    assert features.arrow_schema.equals(SCHEMA, check_metadata=True)
     assert len(read(tmp_path / "kinds.parquet", tmp_path)[0]["raw_prompt"][0]["content"]) == 2
     both = [str(tmp_path / "kinds.parquet"), str(written / "val.parquet")]
     assert len(load_dataset("parquet", data_files=both, cache_dir=str(tmp_path))["train"]) == 6

@@ -17,7 +17,7 @@ import datasets
 import torch
 import torch.distributed as dist
 import transformers
-from rsreward_qwen_vl.processors import ImageOnlyQwen3VLProcessor
+from rsreward_qwen_vl.model.processors import ImageOnlyQwen3VLProcessor
 from transformers.utils.import_utils import is_torchvision_available
 from verl.plugin.platform.platform_base import PlatformBase
 from verl.plugin.platform.platform_manager import PlatformRegistry

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import torch
 from hydra import compose, initialize_config_module
-from rsreward_qwen_vl.tiny import train_tokenizer
+from rsreward_qwen_vl.model.tiny import train_tokenizer
 from verl import DataProto
 
 OUR_FUNCTION = ["reward.custom_reward_function.path=pkg://rsreward_verl.reward"]

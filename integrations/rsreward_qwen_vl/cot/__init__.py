@@ -9,11 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rsreward_tools.data.example import Example
+from rsreward_tools.errors import InputError
+from rsreward_tools.files import folder_to_write, not_of_another, resume_lines, same_settings, write_whole
 
-from ..datasets import Example
-from ..errors import InputError
-from ..lines import resume_lines, same_settings, write_whole
-from ..outputs import folder_to_write, not_of_another
 from .filter import Filter
 
 FIELDS = ("dataset", "source_id", "completion", "prompt_tokens", "completion_tokens")

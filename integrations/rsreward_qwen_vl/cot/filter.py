@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 
 import torch
+from rsreward_tools.data.example import Example
 
 from rsreward import Space, format_reward, iou, parse_answer, parse_box_sets, parse_boxes
 
-from ..datasets import Example
-from ..prompts import teacher_instruction
+from .instruction import teacher_instruction
 
 RUN = 8  # words in a row that stand in the instruction as well are copied
 _TOLD = re.compile(

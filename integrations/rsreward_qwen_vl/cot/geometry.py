@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from ..data import explained
-from ..datasets import Example
-from ..errors import InputError
-from ..scenes import generate_scene
+from rsreward_tools.data.example import Example
+from rsreward_tools.data.scenes import generate_scene
+from rsreward_tools.data.scenes.explained import explained
+from rsreward_tools.errors import InputError
+
 from . import Chain
 
 

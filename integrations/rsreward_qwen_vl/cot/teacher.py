@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import openai
+from rsreward_tools.data.example import Example, inside
+from rsreward_tools.data.images import chat
+from rsreward_tools.errors import InputError
 
 from rsreward import Space
 
-from ..datasets import Example, inside
-from ..errors import InputError
-from ..images import chat
-from ..prompts import teacher_instruction
 from . import Chain
+from .instruction import teacher_instruction
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,240 @@
+"""The commands that the recipe adds to `rsreward`: cot, sft, grpo, evaluate, demo."""
+
+import asyncio
+import json
+import os
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rsreward_tools.cli.terminal import ProgressBars, console, printable, say, table_of
+from rsreward_tools.errors import InputError
+from rsreward_tools.files import write_whole
+
+app = typer.Typer()
+METRICS = ("acc@0.5", "acc@0.7", "miou", "parse_rate")
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_PASS_ON)
+def sft(context: typer.Context) -> None:
+    """Supervised fine-tuning on reasoning chains; arguments as TRL's own scripts take them.
+
+    Example: `rsreward sft --config sft_lora.yaml --data data/cot/cot.parquet --images ~/DIOR-RSVG
+    --output_dir runs/sft --dry_run`
+    """
+    if not _helped("sft", context.args):
+        from .train import sft as run
+
+        run(context.args)
+
+
+@app.command(context_settings=_PASS_ON)
+def grpo(context: typer.Context) -> None:
+    """GRPO with the positional reward and the consistency weight; arguments as TRL's own scripts take them.
+
+    Example: `rsreward grpo --config grpo_lora.yaml --model_name_or_path runs/sft
+    --data data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --output_dir runs/grpo`
+    """
+    if not _helped("grpo", context.args):
+        from .train import grpo as run
+
+        run(context.args)
+
+
+def _helped(stage: str, arguments: list[str]) -> bool:
+    """Print the short help where it is asked for."""
+    from .arguments import short_help
+
+    asked = not {"-h", "--help"}.isdisjoint(arguments)
+    if asked:
+        print(short_help(stage))
+    return asked
+
+
+@app.command()
+def cot(
+    file: Annotated[Path, typer.Argument(help="A Parquet file of `rsreward data`.")],
+    images: Annotated[Path, typer.Option(help="The data set's root folder.")],
+    out: Annotated[Path, typer.Option(help="Where chains.jsonl, cot.parquet and report.json go.")],
+    space: Annotated[
+        str, typer.Option(help="The student: its coordinate space, or its name on Hugging Face.")
+    ] = "qwen2.5-vl",
+    endpoint: Annotated[
+        str | None,
+        typer.Option(help="Base URL of the teacher, with /v1. Without one synthetic scenes explain themselves."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The teacher, as the endpoint calls it.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many examples.")] = None,
+    min_iou: Annotated[float, typer.Option(min=0, max=1, help="Least overlap of a chain's box.")] = 0.7,
+    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Requests under way at once.")] = 8,
+    requests_per_minute: Annotated[int, typer.Option(min=0, help="0: no limit.")] = 0,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that a request may take.")] = 300,
+    price: Annotated[
+        tuple[float, float], typer.Option(help="Dollars per million tokens read and written, to add up the cost.")
+    ] = (0.0, 0.0),
+) -> None:
+    """Write reasoning chains with a teacher that is shown the true box, and keep the sound ones.
+
+    The same command again goes on where it stopped, and asks again for what failed. The key is OPENAI_API_KEY.
+
+    Example: `rsreward cot data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --out data/cot
+    --endpoint http://localhost:8000/v1 --model Qwen/Qwen2.5-VL-72B-Instruct`
+    """
+    from rsreward_tools.data.example import read_examples
+
+    from rsreward.coordinates import SPACES, space_for
+
+    from .cot import collect
+    from .cot.filter import REASONS, Filter
+    from .cot.geometry import from_geometry
+    from .cot.instruction import TEACHER_INSTRUCTION
+    from .cot.teacher import Teacher
+
+    try:
+        student = SPACES.get(space) or space_for(space)
+    except ValueError as error:
+        raise InputError(f"--space: {error}") from None
+    if endpoint is not None and not model:
+        raise InputError("--endpoint needs --model, the teacher's name there.")
+    if endpoint is None and student.scale != 1000:
+        raise InputError(f"scenes explain themselves in 0..1000, not in {student.name}: give --space qwen3-vl.")
+    examples = list(read_examples(file))[:limit]
+    settings = {"space": asdict(student), "model": model or "geometry", "instruction": TEACHER_INSTRUCTION}
+    source = from_geometry
+    if endpoint is not None:
+        source = Teacher(
+            endpoint, model, images, student, key=os.environ.get("OPENAI_API_KEY") or "none", concurrency=concurrency,
+            requests_per_minute=requests_per_minute, timeout=timeout,
+        )  # fmt: skip
+    judge = Filter(student, min_iou)
+    with ProgressBars() as bars:
+        show = partial(bars.show, "chains")
+        report = asyncio.run(collect(examples, source, judge, out, settings=settings, progress=show))
+    console.print(f"{report['kept']:,} of {report['examples']:,} chains kept -> {out / 'cot.parquet'}")
+    for reason, count in report["dropped"].items():
+        console.print(f"{count:>8,} dropped, {reason}: {REASONS[reason]}")
+    read, written = report["prompt_tokens"], report["completion_tokens"]
+    if read or written:
+        dollars = (read * price[0] + written * price[1]) / 1e6
+        console.print(f"{read:,} tokens read, {written:,} written{f', {dollars:.2f} dollars' if dollars else ''}.")
+    if report["failed"]:
+        for reason, count in report["failed"].items():
+            console.print(printable(f"{count:>8,} failed: {reason}"))
+        console.print("The same command again asks for these.")
+        raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Its folder or its name on Hugging Face.")],
+    data: Annotated[Path, typer.Option(help="A Parquet file of `rsreward data`.")],
+    images: Annotated[Path, typer.Option(help="The data set's root folder.")],
+    out: Annotated[Path, typer.Option(help="Where completions.jsonl and results.json go.")],
+    endpoint: Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server, with /v1.")] = None,
+    space: Annotated[str, typer.Option(help="Coordinate space; by default the model's own.")] = "",
+    template: Annotated[str, typer.Option(help="What the user says; by default as in training.")] = "",
+    samples: Annotated[int, typer.Option(min=1, help="Answers a question; with more than one, pass@k.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0, help="0: greedy.")] = 0.0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
+    batch_size: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 16,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many questions.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampling.")] = 0,
+) -> None:
+    """Ask a model the questions of a data set and measure its answers. The same command again goes on.
+
+    Example: `rsreward evaluate runs/grpo --data data/dior_rsvg/test.parquet --images ~/DIOR-RSVG --out runs/eval`
+    """
+    from rsreward_tools.data.example import read_examples
+    from rsreward_tools.data.prompts import TEMPLATE, template_holding_query
+
+    from .evaluate import Asking, answer, results
+    from .model.processors import load_processor, with_bounds_of
+    from .train import plan_of, space_of
+
+    if samples > 1 and temperature == 0:
+        raise InputError("--samples above 1 needs --temperature above 0: greedy answers are all the same.")
+    asked = template_holding_query(template or plan_of(model).get("template", TEMPLATE))
+    answers_in = space_of(model, space)
+    if endpoint is None:
+        answers_in = with_bounds_of(answers_in, load_processor(model))
+    key = os.environ.get("OPENAI_API_KEY") or "none"
+    asking = Asking(model, asked, endpoint, key, samples, temperature, max_new_tokens, batch_size, seed)
+    examples = list(read_examples(data))[:limit]
+    with ProgressBars() as bars:
+        rows = answer(examples, images, asking, out, progress=partial(bars.show, "answers"))
+    measured = results(rows, asking, answers_in)
+    write_whole(out / "results.json", json.dumps(measured, indent=1) + "\n")
+    names = list(dict.fromkeys(name for values in measured["metrics"].values() for name in values if name != "rows"))
+    lines = [
+        (convention, *(f"{values[name]:.3f}" if name in values else "" for name in names))
+        for convention, values in measured["metrics"].items()
+    ]
+    console.print(table_of(["convention", *names], lines, f"{len(rows):,} answers, space {answers_in.name}"))
+    for k, share in measured["pass@k at IoU 0.5"].items():
+        console.print(f"pass@{k} at IoU 0.5: {share:.3f}")
+    console.print(f"All of it is in {out / 'results.json'}; the answers in {out / 'completions.jsonl'}.")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where checkpoints, results.json and report.html go.")] = Path("runs/demo"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One minute: shows that it runs, learns next to nothing.")
+    ] = False,
+    preset: Annotated[str, typer.Option(help="'cpu', or 'gpu' for a larger model on harder scenes.")] = "cpu",
+    seed: Annotated[int, typer.Option(min=0, max=999, help="Of scenes, weights and sampling.")] = 0,
+    weight: Annotated[
+        str, typer.Option(help="The consistency weight in GRPO: 'paper', 'normalized' (by its mean) or 'none'.")
+    ] = "paper",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
+) -> None:
+    """A tiny Qwen3-VL learns to ground in synthetic aerial scenes: CoT-SFT, then GRPO.
+
+    Example: `rsreward demo --seed 1 --out runs/seed1`
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import datasets
+    import torch
+    import transformers
+
+    from .demo import PRESETS, STAGES, run_demo
+    from .demo_report import reward_cost, write_report
+    from .training import WEIGHTS
+
+    if quick:
+        if preset not in ("cpu", "quick"):
+            raise InputError("--quick is a preset of its own: leave out --preset or --quick.")
+        preset = "quick"
+    if weight not in WEIGHTS:
+        raise InputError(f"--weight must be one of {', '.join(WEIGHTS)}, got {weight!r}.")
+    if preset not in PRESETS:
+        raise InputError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}.")
+    if preset == "gpu" and not torch.cuda.is_available():
+        raise InputError(
+            "--preset gpu needs a CUDA device and there is none: leave it out for the one that runs on a CPU."
+        )
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # two busy threads on two cores are slower than one
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    try:
+        with ProgressBars(lines=True) as bars:
+            run = run_demo(out, replace(PRESETS[preset], weight=weight), seed=seed, resume=resume, report=bars.show)
+    except KeyboardInterrupt:
+        say("stopped; the same command with --resume goes on from here.")
+        raise typer.Exit(130) from None
+    lines = [
+        (f"{stage}, {kind}", *(f"{run[stage][kind][metric]:.3f}" for metric in METRICS))
+        for stage in STAGES
+        for kind in ("greedy", "sampled")
+    ]
+    console.print(table_of(["answers", *(name.replace("_", " ") for name in METRICS)], lines, "Held-out scenes"))
+    cost = reward_cost(out)
+    if cost:
+        console.print(f"Rewards, gather and weights: {cost['share']:.1%} of a GRPO step of {cost['step']:.0f} ms.")
+    console.print(f"Report: {write_report(out)}")

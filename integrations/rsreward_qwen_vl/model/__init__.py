@@ -1,0 +1,1 @@
+"""Qwen-VL models: processors, tiny ones, and their answers."""

@@ -1,0 +1,1 @@
+"""What needs no trainer: data sets, scoring, pages, and the command `rsreward`."""

@@ -1,0 +1,1 @@
+"""Images with questions: published data sets, scenes, and the rows that trainers read."""

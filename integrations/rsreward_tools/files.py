@@ -1,0 +1,119 @@
+"""Files that commands write: never over what they read, whole or not at all, and taken up by a later run."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+
+def file_to_write(
+    option: str, path: Path, inputs: Iterable[Path] = (), others: Mapping[str, Path] | None = None
+) -> None:
+    """Refuse a file that is a folder, that the command reads, or that another of its options names.
+
+    Args:
+        option: such as "--out".
+        path: the file; it and `PATH.part` will be written.
+        inputs: the files that the command reads.
+        others: files that it writes, by their options.
+    """
+    if path.is_dir():
+        raise InputError(f"{option} {path} is a folder: name a file.")
+    part = part_of(path)
+    for read in inputs:
+        if same(path, read):
+            raise InputError(f"{option} {path} is the input itself: choose another file.")
+        if same(part, read):
+            raise InputError(f"{option} {path} is first written to the input, {part}: choose another file.")
+    for name, other in (others or {}).items():
+        if same(path, other) or same(path, part_of(other)):
+            raise InputError(f"{option} {path} is what {name} writes: choose another file.")
+
+
+def not_a_file(option: str, path: Path) -> None:
+    """Refuse a file where a folder is to be."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{option} {path} must be a folder, and a file is there: choose another name.")
+
+
+def folder_to_write(option: str, path: Path) -> None:
+    """Make a folder.
+
+    Raises:
+        InputError: if it is a file, or cannot be made.
+    """
+    not_a_file(option, path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{option} {path} cannot be made: {error.strerror}.") from None
+
+
+def not_of_another(option: str, folder: Path, mark: str, *files: str) -> None:
+    """Refuse a folder that holds files of these names and not the one that tells they are this command's own."""
+    for name in files:
+        if (folder / name).exists() and not (folder / mark).exists():
+            raise InputError(f"{option} {folder} holds a {name} of something else: choose another folder.")
+
+
+def part_of(path: Path) -> Path:
+    """What a file is called until it is whole."""
+    return path.with_name(path.name + ".part")
+
+
+def same(a: Path, b: Path) -> bool:
+    """Whether two paths lead to one file, there or not."""
+    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
+
+
+def resume_lines(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows of an earlier run; a last line that was cut off is removed from the file.
+
+    Args:
+        fields: what every row has, the first one first.
+
+    Raises:
+        InputError: if the file holds something else, which is left as it is.
+    """
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    start, rest = f'{{"{fields[0]}"'.encode(), content[len(whole) :]
+    try:
+        rows = [json.loads(line) for line in whole.splitlines()]
+        ours = all(isinstance(row, dict) and row.keys() >= set(fields) for row in rows)
+    except ValueError:
+        ours = False
+    if not ours or not (rest.startswith(start) or start.startswith(rest)):
+        raise InputError(f"{path} is not what this command writes: move it away or give another --out.")
+    if rest:
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return rows
+
+
+def same_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Keep the settings of a run beside what it writes, and refuse to go on under others.
+
+    Raises:
+        InputError: naming a setting that differs.
+    """
+    settings = json.loads(json.dumps(settings))
+    try:
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
+    except ValueError:
+        raise InputError(f"{path} is not what this command writes: move it away or give another --out.") from None
+    for name in settings:
+        if not isinstance(before, dict) or before.get(name) != settings[name]:
+            raise InputError(f"{path.parent} holds what was asked for with another {name}: give another --out.")
+    write_whole(path, json.dumps(settings, indent=1) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all, also for another process that reads it."""
+    part = part_of(path)
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

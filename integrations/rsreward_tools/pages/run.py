@@ -1,0 +1,75 @@
+"""`rsreward report`: what a run of sft, grpo or evaluate left in its folder, as one self-contained page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..errors import InputError
+from . import render
+from .charts import curves
+from .pictures import png
+
+PANELS = {
+    "loss": "loss",
+    "reward": "reward",
+    "IoU of rollouts": "positional_reward/iou",
+    "format reward": "rewards/format_reward/mean",
+    "mean weight": "consistency/weight_mean",
+    "variance of IoU in a group": "consistency/iou_var",
+    "share of answers read": "positional_reward/parse_rate",
+    "length of completions": "completions/mean_length",
+    "token accuracy": "mean_token_accuracy",
+}
+PICTURES = 8
+
+
+def write_run_report(run: Path) -> Path:
+    """Write `report.html` into the folder of a run.
+
+    Raises:
+        InputError: if the folder holds no run.
+    """
+    plan, history, results = (_read(run / f"{name}.json") for name in ("plan", "history", "results"))
+    if plan is None and results is None:
+        raise InputError(f"{run} holds neither plan.json nor results.json: give the folder of sft, grpo or evaluate.")
+    if isinstance(results, dict) and results.keys() >= {"start", "sft", "settings"}:
+        raise InputError(f"{run} is a run of `rsreward demo`, whose page is {run / 'report.html'}.")
+    if results is not None and not (isinstance(results, dict) and results.keys() >= {"metrics", "groups", "asked"}):
+        raise InputError(f"{run / 'results.json'} is not what `rsreward evaluate` writes: give the folder of a run.")
+    points = {
+        title: [(entry["step"], float(entry[key])) for entry in history or () if entry.get(key) is not None]
+        for title, key in PANELS.items()
+    }
+    pictures = sorted((run / "gallery").glob("step_*.png"))
+    step = max(1, -(-len(pictures) // PICTURES))
+    page = render(
+        "run",
+        run=run.name,
+        plan=_lines(plan or {}),
+        curves=curves({title: of for title, of in points.items() if of}),
+        pictures={path.stem.replace("_", " "): png(Image.open(path)) for path in pictures[::-1][::step][::-1]},
+        results=results,
+    )
+    path = run / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}.") from None
+
+
+def _lines(plan: dict[str, Any]) -> dict[str, str]:
+    """The plan's values as texts, nested ones in one line."""
+    return {
+        name.replace("_", " "): ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict)
+        else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in plan.items()
+    }  # fmt: skip
