@@ -25,6 +25,7 @@ from .scene_rows import SPACE, scene_dataset, scene_row
 from .training import Schedule, grpo, sft
 
 STAGES = ("start", "sft", "grpo")
+KINDS = ("greedy", "sampled")
 SEEDS_PER_RUN = 10**6  # scenes of a run: SFT from 0, GRPO from half of it; those below stand apart from all runs
 TOKENIZER_SEEDS = range(10**9, 10**9 + 400)
 HELD_OUT = 2 * 10**9
@@ -132,7 +133,7 @@ def change(out: Path) -> dict[str, dict[str, dict[str, float]]]:
             name: dict(zip(("mean", "low", "high"), (round(value, 4) for value in values), strict=True))
             for name, values in paired_differences(before[kind], after[kind]).items()
         }
-        for kind in ("greedy", "sampled")
+        for kind in KINDS
     }
 
 
@@ -140,7 +141,7 @@ def _tallies(completions: Path) -> dict[str, Tally]:
     """The metrics of the greedy and of the sampled answers, as sums over scenes."""
     lines = [json.loads(line) for line in completions.read_text().splitlines()]
     tallies = {}
-    for kind in ("greedy", "sampled"):
+    for kind in KINDS:
         rows = [line for line in lines if line["log"] == kind]
         texts, widths, heights = ([row[name] for row in rows] for name in ("completion", "width", "height"))
         boxes = parse_boxes(texts, space=SPACE, width=widths, height=heights)
