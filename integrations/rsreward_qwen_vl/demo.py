@@ -86,9 +86,8 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
         "sft": range(first, first + preset.explained),
         "grpo": _grpo_seeds(first + SEEDS_PER_RUN // 2, preset.grpo),
     }
-    train: dict[str, Callable[..., None]] = {
-        "sft": sft, "grpo": partial(grpo, reward=preset.reward, weight=preset.weight),
-    }  # fmt: skip
+    learn = partial(grpo, reward=preset.reward, weight=preset.weight)
+    train: dict[str, Callable[..., None]] = {"sft": sft, "grpo": learn}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for stage in STAGES:
         if stage in run["seconds"]:
@@ -238,9 +237,15 @@ def _evaluate(
 
         length = preset.grpo.max_completion_length
         texts = generate(
-            model, processor, rows, sampled=kind != "greedy", seed=seed, batch_size=128, max_new_tokens=length,
+            model,
+            processor,
+            rows,
+            sampled=kind != "greedy",
+            seed=seed,
+            batch_size=128,
+            max_new_tokens=length,
             progress=note,
-        )  # fmt: skip
+        )
         done += len(rows)
         if kind != "groups":
             results[kind] = measure(texts, rows)

@@ -33,7 +33,7 @@ def write_report(out: Path) -> Path:
         run=run,
         metrics=list(run["grpo"]["sampled"]),
         cost=reward_cost(out),
-        curves=_curves(out, run["settings"]["reward"]),
+        curves=_curves(out, run["settings"]),
         seen=_seen(run, answers),
         gallery=gallery,
         groups=_groups(answers, run["settings"]),
@@ -175,9 +175,9 @@ def reward_cost(out: Path) -> dict[str, float]:
     return cost | {"share": sum(cost[part] for part in parts) / cost["step"]}
 
 
-def _curves(out: Path, reward: str) -> str:
-    """Training curves as one picture."""
-    box_reward = REWARDS[reward].__name__
+def _curves(out: Path, settings: dict[str, Any]) -> str:
+    """Training curves as one picture, without those that this run has not."""
+    box_reward = REWARDS[settings["reward"]].__name__
     panels = {
         "SFT loss": ("sft", "loss"),
         "reward": ("grpo", "reward"),
@@ -186,9 +186,12 @@ def _curves(out: Path, reward: str) -> str:
         "mean weight": ("grpo", "consistency/weight_mean"),
         "variance of IoU in a group": ("grpo", "consistency/iou_var"),
     }
+    if settings["weight"] == "normalized":
+        del panels["mean weight"]  # it is 1 at every step
     history = {stage: json.loads((out / stage / "history.json").read_text()) for stage in ("sft", "grpo")}
     points = {
         title: [(entry["step"], float(entry[key])) for entry in history[stage] if key in entry]
         for title, (stage, key) in panels.items()
     }
+    points = {title: series for title, series in points.items() if series}
     return curves(points, {title: f"{stage.upper()} step" for title, (stage, _) in panels.items()})
