@@ -38,7 +38,7 @@ class DataArguments(FrameArguments):
     data: str = _told("Parquet file: sft's of `rsreward cot`, grpo's of `data`.")
     images: str = _told("The root folder of the data set.")
     template: str = _told("What the user says, with {query}; as before if empty.", "")
-    share: float = _told("Share of the examples to use, chosen by the seed.", 1.0)
+    share: float = _told("Share of the examples to use.", 1.0)
     dry_run: bool = _told("Print the resolved plan and stop.", False)
 
 
@@ -46,7 +46,8 @@ class DataArguments(FrameArguments):
 class RewardArguments:
     """What GRPO takes."""
 
-    alpha: float = _told("Width of the Gaussian of the positional reward.", 2.5)
+    reward: str = _told("Reward of a box: positional, or iou alone for a control.", "positional")
+    alpha: float = _told("Width of the reward's Gaussian.", 2.5)
     position_weight: float = _told("The positional reward's beta.", 0.1)
     proximity: str = _told("center, region or keypoints.", "center")
     graded_format: bool = _told("Part credit for the form, for a cold start.", False)
@@ -54,7 +55,7 @@ class RewardArguments:
     lambda_mean: float = _told("Weight of hard groups.", 1.2)
     lambda_var: float = _told("Weight of incoherent groups.", 1.0)
     normalize_weight: bool = _told("Divide the weights by their mean.", False)
-    gallery_steps: int = _told("Steps between pictures of rollouts; 0 for none.", 50)
+    gallery_steps: int = _told("Steps between pictures; 0 for none.", 50)
 
 
 # Of each stage: what it is, the configuration of TRL's trainer, the recipe's own arguments.
@@ -92,7 +93,7 @@ def short_help(stage: str) -> str:
     """What the recipe itself takes; TRL's arguments are behind `--help_all`."""
     title, config, parts = STAGES[stage]
     own = [
-        ("config", f"A YAML file of arguments; by their names alone: {', '.join(configs(stage))}."),
+        ("config", f"A YAML file, such as {', '.join(configs(stage))}."),
         ("model_name_or_path", "The model to start from: a folder or a name."),
         ("output_dir", "The folder of the run. The same command again goes on where it stopped."),
     ]

@@ -20,6 +20,7 @@ from .gallery import RolloutGallery
 from .model.processors import save_processor
 from .model.trained import newest_checkpoint
 
+REWARDS = {"iou": rsreward.iou, "positional": rsreward.positional_reward}  # of a box; the first is a control
 Progress = Callable[[int, dict[str, float]], None]  # the step and the newest log
 
 
@@ -77,23 +78,20 @@ def grpo(
 def reward_functions(
     told: RewardArguments, space: str | Space, think_in_prompt: bool = False
 ) -> list[Callable[..., Any]]:
-    """The positional and the format reward, for a model that answers in this space.
+    """The reward of a box and that of the form, for a model that answers in this space.
 
     Raises:
         ValueError: naming an argument that is wrong.
     """
-    options: dict[str, Any] = {"think_in_prompt": True} if think_in_prompt else {}
-    position = as_reward_func(
-        rsreward.positional_reward,
-        space=space,
-        alpha=told.alpha,
-        beta=told.position_weight,
-        proximity=told.proximity,
-        **options,
-    )
+    if told.reward not in REWARDS:
+        raise ValueError(f"--reward must be one of {', '.join(REWARDS)}, got {told.reward!r}.")
+    box: dict[str, Any] = {}
+    if told.reward == "positional":
+        box = {"alpha": told.alpha, "beta": told.position_weight, "proximity": told.proximity}
+    both: dict[str, Any] = {"think_in_prompt": True} if think_in_prompt else {}
     return [
-        position,
-        as_reward_func(rsreward.format_reward, kind="horizontal", graded=told.graded_format, **options),
+        as_reward_func(REWARDS[told.reward], space=space, **box, **both),
+        as_reward_func(rsreward.format_reward, kind="horizontal", graded=told.graded_format, **both),
     ]
 
 
