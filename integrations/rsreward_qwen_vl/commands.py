@@ -184,10 +184,11 @@ def evaluate(
         from .model.trained import plan_of, space_of
 
         frame = FrameArguments(space=space, min_pixels=min_pixels, max_pixels=max_pixels, five=five, order=order)
-        template = template_holding_query(template or plan_of(model).get("template", TEMPLATE))
+        plan = plan_of(model)
+        template = template_holding_query(template or plan.get("template", TEMPLATE))
         processor = None if endpoint else load_processor(model, min_pixels, max_pixels)
         answers_in = space_of(model, frame, processor)
-        thinks = think_in_prompt or bool(processor and opens_thought(processor))
+        thinks = think_in_prompt or plan.get("think_in_prompt", False) or bool(processor and opens_thought(processor))
         key = os.environ.get("OPENAI_API_KEY") or "none"
         asking = Asking(model, endpoint, key, batch_size, max_new_tokens, temperature, seed)
         with ProgressBars() as bars:

@@ -82,11 +82,8 @@ def answer(
         starts = range(0, len(keys), asking.at_once)
         batches = [[(wanted[key], key[2]) for key in keys[start : start + asking.at_once]] for start in starts]
         missing = [batch for batch in batches if any((e.dataset, e.source_id, k) not in done for e, k in batch)]
-        answers = (
-            _loaded(missing, asking, images, template, processor)
-            if processor
-            else _served(missing, asking, images, template)
-        )
+        told = missing, asking, images, template
+        answers = _loaded(*told, processor) if processor else _served(*told)
         left = sum(map(len, missing))
         progress(len(wanted) - left, len(wanted))
         for batch, texts in zip(missing, answers, strict=True):
@@ -102,9 +99,8 @@ def answer(
 
 def how(asking: Asking, template: str) -> dict[str, Any]:
     """The settings that decide the answers."""
-    return {"template": template} | {
-        name: value for name, value in asdict(asking).items() if name not in NOT_OF_THE_ANSWER
-    }
+    settings = {"template": template} | asdict(asking)
+    return {name: value for name, value in settings.items() if name not in NOT_OF_THE_ANSWER}
 
 
 def _weights(model: str) -> int | None:
@@ -174,24 +170,15 @@ def results(
         samples: answers a question.
     """
     by = ["@size", *(name for name in GROUPS if any(row[name] is not None for row in rows))]
+    scores = out / "scores.jsonl"
     with TemporaryDirectory() as folder:
         file = Path(folder) / "completions.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        told = {
-            name: _scored(
-                file,
-                space,
-                think_in_prompt,
-                convention=name,
-                by=by,
-                cluster="question",
-                out=out / "scores.jsonl" if name == "plain" else None,
-            )
-            for name in CONVENTIONS
-        }
-    plain = told.pop("plain")
+        options: dict[str, Any] = {"think_in_prompt": think_in_prompt, "by": by, "cluster": "question"}
+        told = {name: _scored(file, space, convention=name, **options) for name in CONVENTIONS if name != "plain"}
+        plain = _scored(file, space, out=scores, **options)
     hits: dict[str, int] = dict.fromkeys((row["question"] for row in rows), 0)
-    for row, line in zip(rows, (out / "scores.jsonl").read_text(encoding="utf-8").splitlines(), strict=True):
+    for row, line in zip(rows, scores.read_text(encoding="utf-8").splitlines(), strict=True):
         hits[row["question"]] += int(json.loads(line)["acc@0.5"])
     ks = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= samples]
     return plain | {
