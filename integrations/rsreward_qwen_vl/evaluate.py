@@ -153,7 +153,7 @@ def _served(batches: list[Batch], asking: Asking, images: Path, template: str) -
 def metrics_of(file: Path, space: str | Space, by: str) -> dict[str, dict[str, float]]:
     """Acc@0.5, Acc@0.7, mIoU and parse rate of the answers in a file, for each value of a field."""
     names = ("acc@0.5", "acc@0.7", "miou", "parse_rate")
-    groups = _scored(file, space, by=[by])["groups"]
+    groups = _scored(file, space, by=(by,))["groups"]
     return {group: {name: round(values[name], 4) for name in names} for group, values in groups.items()}
 
 
@@ -169,7 +169,7 @@ def results(
         think_in_prompt: whether the answers begin inside a thought.
         samples: answers a question.
     """
-    by = ["@size", *(name for name in GROUPS if any(row[name] is not None for row in rows))]
+    by = ("@size", *(name for name in GROUPS if any(row[name] is not None for row in rows)))
     scores = out / "scores.jsonl"
     with TemporaryDirectory() as folder:
         file = Path(folder) / "completions.jsonl"

@@ -36,7 +36,7 @@ def sft_rows(path: Path, images: Path, template: str, space: Space) -> Dataset:
     file = parquet(path, "rsreward cot")
     missing = [name for name in COT_SCHEMA.names if name not in file.schema_arrow.names]
     if missing:
-        raise InputError(f"{path} is not a file of chains, it lacks the column {missing[0]}: make it with `rsreward cot`.")
+        raise InputError(f"{path} is not a file of chains, it lacks {missing[0]}: make it with `rsreward cot`.")
     columns: Rows = file.read(COT_SCHEMA.names).to_pydict()
     if not columns["image"]:
         raise InputError(f"{path} holds no chain.")
