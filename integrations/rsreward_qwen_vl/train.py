@@ -99,13 +99,7 @@ def _options(model: Any, processor: ProcessorMixin, rows: Dataset, config: Any, 
     """What both trainers take."""
     config.remove_unused_columns = False
     set_seed(config.seed)
-    return {
-        "model": model,
-        "args": config,
-        "train_dataset": rows,
-        "processing_class": processor,
-        "peft_config": lora,
-    }
+    return {"model": model, "args": config, "train_dataset": rows, "processing_class": processor, "peft_config": lora}
 
 
 def _train(trainer: Any, lora: Any, progress: Progress | None) -> None:

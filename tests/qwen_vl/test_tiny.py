@@ -10,10 +10,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration, Qwen3VLForCondition
 
 from rsreward import parse_answer
 
-FAMILIES = {
-    "qwen3-vl": (Qwen3VLForConditionalGeneration, 64),
-    "qwen2.5-vl": (Qwen2_5_VLForConditionalGeneration, 56),
-}
+FAMILIES = {"qwen3-vl": (Qwen3VLForConditionalGeneration, 64), "qwen2.5-vl": (Qwen2_5_VLForConditionalGeneration, 56)}
 
 
 @pytest.fixture(scope="module")
