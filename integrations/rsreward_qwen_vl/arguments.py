@@ -1,14 +1,70 @@
-"""What `rsreward sft` and `rsreward grpo` add to the arguments of TRL's trainers, and their short help."""
+"""What the recipe's commands take beside the arguments of TRL's trainers, and the short help of `sft` and `grpo`."""
 
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
+
+from rsreward_tools.errors import InputError
 
 CONFIGS = Path(__file__).parent / "configs"
-STAGES = {
-    "sft": ("Supervised fine-tuning on reasoning chains.", "SFTConfig"),
-    "grpo": ("GRPO with the positional reward and the consistency weight.", "GRPOConfig"),
-}
+
+
+def _told(help: str, default: Any = MISSING) -> Any:
+    return field(metadata={"help": help}) if default is MISSING else field(default=default, metadata={"help": help})
+
+
+@dataclass(kw_only=True)
+class FrameArguments:
+    """The frame of reference that a model answers in. What is left out is the model's own."""
+
+    space: str = _told("Coordinate space, if not the model's own.", "")
+    min_pixels: int | None = _told("Least pixels of an image; the processor is set to it.", None)
+    max_pixels: int | None = _told("Most pixels of an image; the processor is set to it.", None)
+    five: str = _told("What five numbers are: corners-cw, corners-ccw or le90.", "")
+    order: str = _told("Order of the axes: xy or yx.", "")
+    think_in_prompt: bool = _told("The chat template opens <think>; mostly found out.", False)
+
+    def __post_init__(self) -> None:
+        low, high = self.min_pixels, self.max_pixels
+        if any(bound is not None and bound < 1 for bound in (low, high)) or (low and high and low > high):
+            raise InputError(f"min_pixels and max_pixels must be positive and in this order, got {low} and {high}.")
+
+
+@dataclass(kw_only=True)
+class DataArguments(FrameArguments):
+    """What both stages take."""
+
+    data: str = _told("Parquet file: sft's of `rsreward cot`, grpo's of `data`.")
+    images: str = _told("The root folder of the data set.")
+    template: str = _told("What the user says, with {query}; as before if empty.", "")
+    share: float = _told("Share of the examples to use.", 1.0)
+    dry_run: bool = _told("Print the resolved plan and stop.", False)
+
+
+@dataclass(kw_only=True)
+class RewardArguments:
+    """What GRPO takes."""
+
+    reward: str = _told("Reward of a box: positional, or iou alone for a control.", "positional")
+    alpha: float = _told("Width of the reward's Gaussian.", 2.5)
+    position_weight: float = _told("The positional reward's beta.", 0.1)
+    proximity: str = _told("center, region or keypoints.", "center")
+    graded_format: bool = _told("Part credit for the form, for a cold start.", False)
+    consistency: bool = _told("Weight groups by their spatial consistency.", True)
+    lambda_mean: float = _told("Weight of hard groups.", 1.2)
+    lambda_var: float = _told("Weight of incoherent groups.", 1.0)
+    normalize_weight: bool = _told("Divide the weights by their mean.", False)
+    gallery_steps: int = _told("Steps between pictures; 0 for none.", 50)
+
+
+# Of each stage: what it is, the configuration of TRL's trainer, the recipe's own arguments.
+STAGES: dict[str, tuple[str, str, tuple[type, ...]]] = {
+    "sft": ("Supervised fine-tuning on reasoning chains.", "SFTConfig", (DataArguments,)),
+    "grpo": (
+        "GRPO with the positional reward and the consistency weight.", "GRPOConfig", (DataArguments, RewardArguments),
+    ),
+}  # fmt: skip
 EXAMPLES = {
     "sft": (
         "rsreward sft --config sft_lora.yaml --data data/cot/cot.parquet",
@@ -20,28 +76,6 @@ EXAMPLES = {
         "--output_dir runs/grpo --dry_run",
     ),
 }
-OF_SFT = ("data", "images", "space", "template", "share", "dry_run")
-
-
-@dataclass
-class RecipeArguments:
-    """What the recipe adds to the trainer's arguments and to the model's."""
-
-    data: str = field(metadata={"help": "The Parquet file: of `rsreward cot` for sft, of `rsreward data` for grpo."})
-    images: str = field(metadata={"help": "The root folder of the data set."})
-    space: str = field(default="", metadata={"help": "Coordinate space; by default the model's own."})
-    template: str = field(default="", metadata={"help": "What the user says, with {query} in it; as before if empty."})
-    share: float = field(default=1.0, metadata={"help": "Share of the examples to use, chosen by the seed."})
-    alpha: float = field(default=2.5, metadata={"help": "Width of the Gaussian of the positional reward."})
-    position_weight: float = field(default=0.1, metadata={"help": "The positional reward's beta."})
-    proximity: str = field(default="center", metadata={"help": "center, region or keypoints."})
-    graded_format: bool = field(default=False, metadata={"help": "Part credit for the form, for a cold start."})
-    consistency: bool = field(default=True, metadata={"help": "Weight groups by their spatial consistency."})
-    lambda_mean: float = field(default=1.2, metadata={"help": "Weight of hard groups."})
-    lambda_var: float = field(default=1.0, metadata={"help": "Weight of incoherent groups."})
-    normalize_weight: bool = field(default=False, metadata={"help": "Divide the weights by their mean."})
-    gallery_steps: int = field(default=50, metadata={"help": "Steps between pictures of rollouts; 0 for none."})
-    dry_run: bool = field(default=False, metadata={"help": "Print the resolved plan and stop."})
 
 
 def packaged(config: str) -> str:
@@ -57,20 +91,19 @@ def configs(stage: str = "") -> list[str]:
 
 def short_help(stage: str) -> str:
     """What the recipe itself takes; TRL's arguments are behind `--help_all`."""
-    title, trainer = STAGES[stage]
+    title, config, parts = STAGES[stage]
     own = [
-        ("config", f"A YAML file of arguments; by their names alone: {', '.join(configs(stage))}."),
-        ("model_name_or_path", "The model to start from, its folder or its name on Hugging Face."),
+        ("config", f"A YAML file, such as {', '.join(configs(stage))}."),
+        ("model_name_or_path", "The model to start from: a folder or a name."),
         ("output_dir", "The folder of the run. The same command again goes on where it stopped."),
     ]
-    for argument in fields(RecipeArguments):
-        if stage == "grpo" or argument.name in OF_SFT:
-            shown = argument.default not in (MISSING, "", False)
-            default = f" Default: {str(argument.default).lower()}." if shown else ""
-            own.append((argument.name, argument.metadata["help"] + default))
+    for argument in sorted((f for part in parts for f in fields(part)), key=lambda f: f.default is not MISSING):
+        shown = argument.default not in (MISSING, "", None, False)
+        default = f" Default: {str(argument.default).lower()}." if shown else ""
+        own.append((argument.name, argument.metadata["help"] + default))
     lines = [title, "", "Example:", "  " + " \\\n      ".join(EXAMPLES[stage]), ""]
     for name, text in own:
         first, *rest = wrap(text, 56)
         lines += [f"  --{name:<19} {first}", *(" " * 24 + line for line in rest)]
-    more = f"The arguments of TRL's {trainer} and ModelConfig are taken too, here and in the YAML file: `--help_all`."
+    more = f"The arguments of TRL's {config} and ModelConfig are taken too, here and in the YAML file: `--help_all`."
     return "\n".join([*lines, "", *wrap(more, 80)])

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +15,27 @@ from rsreward_tools.cli.terminal import ProgressBars, console, printable, say, t
 from rsreward_tools.errors import InputError
 from rsreward_tools.files import write_whole
 
+from .arguments import FrameArguments, short_help
+
 app = typer.Typer()
 METRICS = ("acc@0.5", "acc@0.7", "miou", "parse_rate")
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+MinPixels = Annotated[int | None, typer.Option(help="Least pixels of a resized image.")]
+MaxPixels = Annotated[int | None, typer.Option(help="Most pixels of a resized image.")]
+Five = Annotated[str, typer.Option(help="What five numbers are: corners-cw, corners-ccw or le90.")]
+Order = Annotated[str, typer.Option(help="Order of the axes: xy or yx.")]
+Images = Annotated[Path, typer.Option(help="The data set's root folder.")]
+
+
+@contextmanager
+def resumable(how: str = "the same command goes on from here") -> Iterator[None]:
+    """Ends on Ctrl-C with a sentence."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped; {how}.")
+        raise typer.Exit(130) from None
 
 
 @app.command(context_settings=_PASS_ON)
@@ -25,10 +45,7 @@ def sft(context: typer.Context) -> None:
     Example: `rsreward sft --config sft_lora.yaml --data data/cot/cot.parquet --images ~/DIOR-RSVG
     --output_dir runs/sft --dry_run`
     """
-    if not _helped("sft", context.args):
-        from .train import sft as run
-
-        run(context.args)
+    _train("sft", context.args)
 
 
 @app.command(context_settings=_PASS_ON)
@@ -38,30 +55,34 @@ def grpo(context: typer.Context) -> None:
     Example: `rsreward grpo --config grpo_lora.yaml --model_name_or_path runs/sft
     --data data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --output_dir runs/grpo`
     """
-    if not _helped("grpo", context.args):
-        from .train import grpo as run
-
-        run(context.args)
+    _train("grpo", context.args)
 
 
-def _helped(stage: str, arguments: list[str]) -> bool:
-    """Print the short help where it is asked for."""
-    from .arguments import short_help
-
-    asked = not {"-h", "--help"}.isdisjoint(arguments)
-    if asked:
+def _train(stage: str, arguments: list[str]) -> None:
+    if not {"-h", "--help"}.isdisjoint(arguments):
         print(short_help(stage))
-    return asked
+        return
+    with resumable():
+        from .plan import run
+
+        run(stage, arguments)
 
 
 @app.command()
 def cot(
     file: Annotated[Path, typer.Argument(help="A Parquet file of `rsreward data`.")],
-    images: Annotated[Path, typer.Option(help="The data set's root folder.")],
+    images: Images,
     out: Annotated[Path, typer.Option(help="Where chains.jsonl, cot.parquet and report.json go.")],
     space: Annotated[
-        str, typer.Option(help="The student: its coordinate space, or its name on Hugging Face.")
+        str, typer.Option(help="The student: its coordinate space, its folder or its name on Hugging Face.")
     ] = "qwen2.5-vl",
+    min_pixels: MinPixels = None,
+    max_pixels: MaxPixels = None,
+    five: Five = "",
+    order: Order = "",
+    think_in_prompt: Annotated[
+        bool, typer.Option("--think-in-prompt", help="The teacher's template opens <think>: its chains lack it.")
+    ] = False,
     endpoint: Annotated[
         str | None,
         typer.Option(help="Base URL of the teacher, with /v1. Without one synthetic scenes explain themselves."),
@@ -83,36 +104,32 @@ def cot(
     Example: `rsreward cot data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --out data/cot
     --endpoint http://localhost:8000/v1 --model Qwen/Qwen2.5-VL-72B-Instruct`
     """
-    from rsreward_tools.data.example import read_examples
+    with resumable():
+        from .asking import Asking, questions
+        from .cot import collect
+        from .cot.filter import REASONS, Filter
+        from .cot.geometry import from_geometry
+        from .cot.instruction import TEACHER_INSTRUCTION
+        from .cot.teacher import Teacher
+        from .model.trained import space_of
 
-    from rsreward.coordinates import SPACES, space_for
-
-    from .cot import collect
-    from .cot.filter import REASONS, Filter
-    from .cot.geometry import from_geometry
-    from .cot.instruction import TEACHER_INSTRUCTION
-    from .cot.teacher import Teacher
-
-    try:
-        student = SPACES.get(space) or space_for(space)
-    except ValueError as error:
-        raise InputError(f"--space: {error}") from None
-    if endpoint is not None and not model:
-        raise InputError("--endpoint needs --model, the teacher's name there.")
-    if endpoint is None and student.scale != 1000:
-        raise InputError(f"scenes explain themselves in 0..1000, not in {student.name}: give --space qwen3-vl.")
-    examples = list(read_examples(file))[:limit]
-    settings = {"space": asdict(student), "model": model or "geometry", "instruction": TEACHER_INSTRUCTION}
-    source = from_geometry
-    if endpoint is not None:
-        source = Teacher(
-            endpoint, model, images, student, key=os.environ.get("OPENAI_API_KEY") or "none", concurrency=concurrency,
-            requests_per_minute=requests_per_minute, timeout=timeout,
-        )  # fmt: skip
-    judge = Filter(student, min_iou)
-    with ProgressBars() as bars:
-        show = partial(bars.show, "chains")
-        report = asyncio.run(collect(examples, source, judge, out, settings=settings, progress=show))
+        frame = FrameArguments(min_pixels=min_pixels, max_pixels=max_pixels, five=five, order=order)
+        student = space_of(space, frame)
+        if endpoint is not None and not model:
+            raise InputError("--endpoint needs --model, the teacher's name there.")
+        if endpoint is None and student.scale != 1000:
+            raise InputError(f"scenes explain themselves in 0..1000, not in {student.name}: give --space qwen3-vl.")
+        examples = questions(file, limit)
+        settings = {"space": asdict(student), "model": model or "geometry", "instruction": TEACHER_INSTRUCTION}
+        source = from_geometry
+        if endpoint is not None:
+            key = os.environ.get("OPENAI_API_KEY") or "none"
+            asking = Asking(model, endpoint, key, concurrency, max_tokens=1024, temperature=0.7, timeout=timeout)
+            source = Teacher(asking, images, student, requests_per_minute, think_in_prompt)
+        with ProgressBars() as bars:
+            show = partial(bars.show, "chains")
+            judge = Filter(student, min_iou)
+            report = asyncio.run(collect(examples, source, judge, out, settings=settings, progress=show))
     console.print(f"{report['kept']:,} of {report['examples']:,} chains kept -> {out / 'cot.parquet'}")
     for reason, count in report["dropped"].items():
         console.print(f"{count:>8,} dropped, {reason}: {REASONS[reason]}")
@@ -131,10 +148,19 @@ def cot(
 def evaluate(
     model: Annotated[str, typer.Argument(help="Its folder or its name on Hugging Face.")],
     data: Annotated[Path, typer.Option(help="A Parquet file of `rsreward data`.")],
-    images: Annotated[Path, typer.Option(help="The data set's root folder.")],
+    images: Images,
     out: Annotated[Path, typer.Option(help="Where completions.jsonl and results.json go.")],
     endpoint: Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server, with /v1.")] = None,
-    space: Annotated[str, typer.Option(help="Coordinate space; by default the model's own.")] = "",
+    space: Annotated[
+        str, typer.Option(help="Coordinate space, or a model that answers in it; by default the model's own.")
+    ] = "",
+    min_pixels: MinPixels = None,
+    max_pixels: MaxPixels = None,
+    five: Five = "",
+    order: Order = "",
+    think_in_prompt: Annotated[
+        bool, typer.Option("--think-in-prompt", help="The template opens <think>; found out for a model loaded here.")
+    ] = False,
     template: Annotated[str, typer.Option(help="What the user says; by default as in training.")] = "",
     samples: Annotated[int, typer.Option(min=1, help="Answers a question; with more than one, pass@k.")] = 1,
     temperature: Annotated[float, typer.Option(min=0, help="0: greedy.")] = 0.0,
@@ -147,33 +173,39 @@ def evaluate(
 
     Example: `rsreward evaluate runs/grpo --data data/dior_rsvg/test.parquet --images ~/DIOR-RSVG --out runs/eval`
     """
-    from rsreward_tools.data.example import read_examples
-    from rsreward_tools.data.prompts import TEMPLATE, template_holding_query
-
-    from .evaluate import Asking, answer, results
-    from .model.processors import load_processor, with_bounds_of
-    from .train import plan_of, space_of
-
     if samples > 1 and temperature == 0:
         raise InputError("--samples above 1 needs --temperature above 0: greedy answers are all the same.")
-    asked = template_holding_query(template or plan_of(model).get("template", TEMPLATE))
-    answers_in = space_of(model, space)
-    if endpoint is None:
-        answers_in = with_bounds_of(answers_in, load_processor(model))
-    key = os.environ.get("OPENAI_API_KEY") or "none"
-    asking = Asking(model, asked, endpoint, key, samples, temperature, max_new_tokens, batch_size, seed)
-    examples = list(read_examples(data))[:limit]
-    with ProgressBars() as bars:
-        rows = answer(examples, images, asking, out, progress=partial(bars.show, "answers"))
-    measured = results(rows, asking, answers_in)
-    write_whole(out / "results.json", json.dumps(measured, indent=1) + "\n")
-    names = list(dict.fromkeys(name for values in measured["metrics"].values() for name in values if name != "rows"))
-    lines = [
-        (convention, *(f"{values[name]:.3f}" if name in values else "" for name in names))
-        for convention, values in measured["metrics"].items()
-    ]
+    with resumable():
+        from rsreward_tools.data.prompts import TEMPLATE, template_holding_query
+
+        from .asking import Asking, questions
+        from .evaluate import answer, how, origin, results
+        from .model.processors import load_processor, opens_thought
+        from .model.trained import plan_of, space_of
+
+        frame = FrameArguments(space=space, min_pixels=min_pixels, max_pixels=max_pixels, five=five, order=order)
+        plan = plan_of(model)
+        template = template_holding_query(template or plan.get("template", TEMPLATE))
+        processor = None if endpoint else load_processor(model, min_pixels, max_pixels)
+        answers_in = space_of(model, frame, processor)
+        thinks = think_in_prompt or plan.get("think_in_prompt", False) or bool(processor and opens_thought(processor))
+        key = os.environ.get("OPENAI_API_KEY") or "none"
+        asking = Asking(model, endpoint, key, batch_size, max_new_tokens, temperature, seed)
+        with ProgressBars() as bars:
+            rows = answer(
+                questions(data, limit), asking, out, images=images, template=template, samples=samples,
+                processor=processor, progress=partial(bars.show, "answers"),
+            )  # fmt: skip
+        how_to_read = {"space": asdict(answers_in), "think_in_prompt": thinks, "template": template}
+        write_whole(out / "frame.json", json.dumps(how_to_read, indent=1) + "\n")
+        told = results(rows, answers_in, out, think_in_prompt=thinks, samples=samples)
+        told |= {"asked": how(asking, template) | {"samples": samples}, "frame": how_to_read} | origin()
+        write_whole(out / "results.json", json.dumps(told, indent=1) + "\n")
+    of = {"plain": told["metrics"]} | {name: each["metrics"] for name, each in told["conventions"].items()}
+    names = list(dict.fromkeys(name for values in of.values() for name in values if name != "rows"))
+    lines = [(name, *(f"{v[n]:.3f}" if n in v else "" for n in names)) for name, v in of.items()]
     console.print(table_of(["convention", *names], lines, f"{len(rows):,} answers, space {answers_in.name}"))
-    for k, share in measured["pass@k at IoU 0.5"].items():
+    for k, share in told["pass@k at IoU 0.5"].items():
         console.print(f"pass@{k} at IoU 0.5: {share:.3f}")
     console.print(f"All of it is in {out / 'results.json'}; the answers in {out / 'completions.jsonl'}.")
 
@@ -203,7 +235,7 @@ def demo(
 
     from .demo import PRESETS, STAGES, run_demo
     from .demo_report import reward_cost, write_report
-    from .training import WEIGHTS
+    from .schedule import WEIGHTS
 
     if quick:
         if preset not in ("cpu", "quick"):
@@ -222,12 +254,8 @@ def demo(
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    try:
-        with ProgressBars(lines=True) as bars:
-            run = run_demo(out, replace(PRESETS[preset], weight=weight), seed=seed, resume=resume, report=bars.show)
-    except KeyboardInterrupt:
-        say("stopped; the same command with --resume goes on from here.")
-        raise typer.Exit(130) from None
+    with resumable("the same command with --resume goes on from here"), ProgressBars(lines=True) as bars:
+        run = run_demo(out, replace(PRESETS[preset], weight=weight), seed=seed, resume=resume, report=bars.show)
     lines = [
         (f"{stage}, {kind}", *(f"{run[stage][kind][metric]:.3f}" for metric in METRICS))
         for stage in STAGES

@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,22 @@ from rsreward_tools.data.scenes.explained import explained
 from rsreward_tools.errors import InputError
 from transformers import AutoModelForImageTextToText, PreTrainedModel, ProcessorMixin, set_seed
 
-from .model.generate import generate, measure
+from rsreward import Tally, grounding_columns, paired_differences, parse_boxes
+
+from .arguments import RewardArguments
+from .evaluate import metrics_of
+from .model.generate import generate
 from .model.tiny import build_model, build_processor, train_tokenizer
-from .scene_rows import scene_dataset, scene_row
-from .training import Schedule, grpo, sft
+from .scene_rows import SPACE, scene_dataset, scene_row
+from .schedule import WEIGHTS, Schedule
+from .train import grpo, reward_functions, sft
 
 STAGES = ("start", "sft", "grpo")
+KINDS = ("greedy", "sampled")
 SEEDS_PER_RUN = 10**6  # scenes of a run: SFT from 0, GRPO from half of it; those below stand apart from all runs
 TOKENIZER_SEEDS = range(10**9, 10**9 + 400)
 HELD_OUT = 2 * 10**9
+RATIOS = {"acc@0.5": "hits@0.5", "acc@0.7": "hits@0.7", "miou": "iou", "parse_rate": "read"}  # each over the rows
 
 
 @dataclass(frozen=True)
@@ -33,31 +39,37 @@ class Preset:
     """A size of demo.
 
     Attributes:
+        explained: scenes with reasoning chains, for SFT. GRPO knows others, by their boxes alone.
+        reward: the reward of a box in GRPO, a key of `REWARDS`.
         rollout_groups: held-out scenes whose groups of rollouts go into the report.
         weight: the consistency weight in GRPO, a key of `WEIGHTS`.
     """
 
     sft: Schedule
     grpo: Schedule
+    explained: int = 500
     level: int = 1
     image_size: int = 96
     width: int = 128
     layers: int = 2
     vision_width: int = 96
     vision_layers: int = 2
-    held_out: int = 256
+    held_out: int = 1024
     samples: int = 2
     rollout_groups: int = 4
-    weight: str = "paper"
+    reward: str = "positional"
+    weight: str = "normalized"
 
 
 PRESETS = {
-    "cpu": Preset(sft=Schedule(900, 16, 2e-3), grpo=Schedule(180, 64, 8e-5, group_size=8)),
-    "quick": Preset(sft=Schedule(60, 16, 1e-3), grpo=Schedule(4, 32, 1e-4, group_size=8), held_out=32, samples=1),
+    "cpu": Preset(sft=Schedule(900, 16, 2e-3), grpo=Schedule(280, 64, 4e-4, group_size=8)),
+    "quick": Preset(
+        sft=Schedule(60, 16, 1e-3), grpo=Schedule(4, 32, 1e-4, group_size=8), explained=100, held_out=32, samples=1
+    ),
     "gpu": Preset(
-        sft=Schedule(6000, 64, 5e-4),
-        grpo=Schedule(1000, 256, 5e-5, group_size=8, max_completion_length=96),
-        level=2, image_size=192, width=256, layers=6, vision_width=192, vision_layers=4, held_out=1024,
+        sft=Schedule(4000, 64, 5e-4),
+        grpo=Schedule(1000, 256, 1e-4, group_size=8, max_completion_length=96),
+        explained=8000, level=2, image_size=192, width=256, layers=6, vision_width=192, vision_layers=4,
     ),
 }  # fmt: skip
 
@@ -73,10 +85,9 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
     held_out = [scene_row(HELD_OUT + i, preset.level, preset.image_size) for i in range(preset.held_out)]
     first = seed * SEEDS_PER_RUN
     scenes = {
-        "sft": range(first, first + preset.sft.steps * preset.sft.batch_size),
+        "sft": range(first, first + preset.explained),
         "grpo": _grpo_seeds(first + SEEDS_PER_RUN // 2, preset.grpo),
     }
-    train: dict[str, Callable[..., None]] = {"sft": sft, "grpo": partial(grpo, weight=preset.weight)}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for stage in STAGES:
         if stage in run["seconds"]:
@@ -94,7 +105,12 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
             def note(step: int, logs: dict[str, float], stage: str = stage, steps: int = schedule.steps) -> None:
                 report(stage, step, steps, _summary(logs))
 
-            train[stage](model, processor, rows, schedule, folder, seed=seed, progress=note)
+            if stage == "sft":
+                sft(model, processor, rows, preset.sft.sft(folder, seed), progress=note)
+            else:
+                rewards, weight = reward_functions(RewardArguments(reward=preset.reward), SPACE), WEIGHTS[preset.weight]
+                arguments = preset.grpo.grpo(folder, seed)
+                grpo(model, processor, rows, arguments, rewards, consistency=weight, progress=note)
         trained = time.perf_counter()
         run[stage] = _evaluate(model, processor, held_out, preset, folder, stage, seed, report)
         run["seconds"][stage] = {
@@ -102,7 +118,43 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
             "evaluate": round(time.perf_counter() - trained, 3),
         }
         _write(out, run)
+    run["change"] = change(out)
+    _write(out, run)
     return run
+
+
+def change(out: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """What GRPO changed on the held-out scenes: GRPO - SFT in each metric, with a paired 95 % bootstrap interval.
+
+    The bootstrap draws scenes. A scene's samples are drawn together, and so are its answers before and after.
+
+    Returns:
+        For greedy and sampled answers and each metric `mean`, `low` and `high`.
+    """
+    before, after = (_tallies(out / stage / "completions.jsonl") for stage in ("sft", "grpo"))
+    return {
+        kind: {
+            name: dict(zip(("mean", "low", "high"), (round(value, 4) for value in values), strict=True))
+            for name, values in paired_differences(before[kind], after[kind]).items()
+        }
+        for kind in KINDS
+    }
+
+
+def _tallies(completions: Path) -> dict[str, Tally]:
+    """The metrics of the greedy and of the sampled answers, as sums over scenes."""
+    lines = [json.loads(line) for line in completions.read_text().splitlines()]
+    tallies = {}
+    for kind in KINDS:
+        rows = [line for line in lines if line["log"] == kind]
+        texts, widths, heights = ([row[name] for row in rows] for name in ("completion", "width", "height"))
+        boxes = parse_boxes(texts, space=SPACE, width=widths, height=heights)
+        tallies[kind] = Tally({name: (column, "rows") for name, column in RATIOS.items()})
+        tallies[kind].update(
+            grounding_columns(boxes, torch.tensor([row["target"] for row in rows])),
+            clusters=torch.tensor([row["seed"] - HELD_OUT for row in rows]),
+        )
+    return tallies
 
 
 def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
@@ -182,7 +234,7 @@ def _evaluate(
     groups = held_out[: preset.rollout_groups]
     kinds = {"greedy": held_out, "sampled": held_out * preset.samples, "groups": groups * preset.grpo.group_size}
     total, done = sum(map(len, kinds.values())), 0
-    results, lines = {}, []
+    lines = []
     for kind, rows in kinds.items():
 
         def note(count: int, before: int = done) -> None:
@@ -190,18 +242,25 @@ def _evaluate(
 
         length = preset.grpo.max_completion_length
         texts = generate(
-            model, processor, rows, sampled=kind != "greedy", seed=seed, max_new_tokens=length, progress=note
+            model,
+            processor,
+            rows,
+            sampled=kind != "greedy",
+            seed=seed,
+            batch_size=128,
+            max_new_tokens=length,
+            progress=note,
         )
         done += len(rows)
-        if kind != "groups":
-            results[kind] = measure(texts, rows)
         for row, text in zip(rows, texts, strict=True):
             fields = {"completion": text, "target": row["target"], "width": row["width"], "height": row["height"]}
             lines.append(json.dumps({"log": kind, "seed": row["seed"], **fields}))
     (folder / "completions.jsonl").write_text("\n".join(lines) + "\n")
-    return results
+    metrics = metrics_of(folder / "completions.jsonl", SPACE, by="log")
+    return {kind: metrics[kind] for kind in ("greedy", "sampled")}
 
 
 def _summary(logs: dict[str, float]) -> str:
-    named = {"loss": "loss", "reward": "reward", "positional_reward/iou": "IoU", "consistency/weight_mean": "weight"}
+    named = {"loss": "loss", "reward": "reward", "positional_reward/iou": "IoU", "iou/iou": "IoU"}
+    named["consistency/weight_mean"] = "weight"
     return ", ".join(f"{label} {float(logs[key]):.3f}" for key, label in named.items() if key in logs)

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from rsreward_tools.data.example import inside, parquet, read_examples
+from rsreward_tools.data.example import inside, parquet
 from rsreward_tools.data.images import open_image
 from rsreward_tools.data.prompts import prompt
 from rsreward_tools.errors import InputError
 
 from rsreward import Space, iou, parse_boxes
 
+from .asking import questions
 from .cot import SCHEMA as COT_SCHEMA
 
 Rows = dict[str, list[Any]]
@@ -20,10 +21,7 @@ Rows = dict[str, list[Any]]
 
 def grpo_rows(path: Path, images: Path, template: str) -> Dataset:
     """Questions with their answers: images, prompt, target, width, height."""
-    examples = list(read_examples(path))
-    several = [example.source_id for example in examples if len(example.boxes) != 1]
-    if several:
-        raise InputError(f"{path} holds questions with several boxes, such as {several[0]}: train on those with one.")
+    examples = questions(path)
     columns: Rows = {name: [getattr(e, name) for e in examples] for name in ("image", "query", "width", "height")}
     columns["target"] = [example.boxes[0] for example in examples]
     return _lazily(columns, images, template)
@@ -38,7 +36,7 @@ def sft_rows(path: Path, images: Path, template: str, space: Space) -> Dataset:
     file = parquet(path, "rsreward cot")
     missing = [name for name in COT_SCHEMA.names if name not in file.schema_arrow.names]
     if missing:
-        raise InputError(f"{path} is no file of chains, it has no column {missing[0]}: make it with `rsreward cot`.")
+        raise InputError(f"{path} is not a file of chains, it lacks {missing[0]}: make it with `rsreward cot`.")
     columns: Rows = file.read(COT_SCHEMA.names).to_pydict()
     if not columns["image"]:
         raise InputError(f"{path} holds no chain.")

@@ -4,12 +4,8 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from layouts import SCENES, WRITERS
-from rsreward_tools.cli.main import app
+from layouts import WRITERS
 from rsreward_tools.data.prompts import TEMPLATE
-from teacher_server import teacher
-from tiny_model import save_tiny
-from typer.testing import CliRunner
 
 CPU = [
     "--bf16", "false", "--gradient_checkpointing", "false", "--report_to", "none", "--dataloader_pin_memory", "false",
@@ -17,39 +13,27 @@ CPU = [
 ]  # fmt: skip
 
 
-def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "qwen3-vl-tiny"
-    save_tiny(folder, SCENES, layers=1)
-    return folder
-
-
 @pytest.mark.parametrize("name", WRITERS)
-def test_from_the_published_files_to_a_table(name, tiny, tmp_path):
+def test_from_the_published_files_to_a_table(name, rsreward, teacher, tiny, tmp_path):
     root, data = tmp_path / "root", tmp_path / "data"
     root.mkdir()
     WRITERS[name](root)
-    run("data", "prepare", name, root, "--out", data)
+    images, train = ["--images", root], data / "train.parquet"
+    rsreward("data", "prepare", name, root, "--out", data)
     with teacher() as (url, _):
-        run("cot", data / "train.parquet", "--images", root, "--out", tmp_path / "cot", "--space", "qwen3-vl",
-            "--endpoint", url, "--model", "m")  # fmt: skip
-    assert pq.read_metadata(tmp_path / "cot/cot.parquet").num_rows == pq.read_metadata(data / "train.parquet").num_rows
-    run("sft", "--model_name_or_path", tiny, "--data", tmp_path / "cot/cot.parquet", "--images", root,
-        "--output_dir", tmp_path / "sft", *CPU)  # fmt: skip
-    run("grpo", "--model_name_or_path", tmp_path / "sft", "--data", data / "train.parquet", "--images", root,
-        "--output_dir", tmp_path / "grpo", "--num_generations", 2, "--max_completion_length", 8,
-        "--gallery_steps", 1, *CPU)  # fmt: skip
-    run("evaluate", tmp_path / "grpo", "--data", data / "test.parquet", "--images", root, "--out", tmp_path / "eval",
-        "--max-new-tokens", 8)  # fmt: skip
-    for folder in ("sft", "grpo", "eval"):
-        run("report", tmp_path / folder)
-        assert (tmp_path / folder / "report.html").stat().st_size > 2000
-    results = json.loads((tmp_path / "eval/results.json").read_text())
-    assert results["metrics"]["plain"]["rows"] == 1
-    assert results["asked"]["template"] == TEMPLATE
-    scored = json.loads(run("score", tmp_path / "eval/completions.jsonl", "--space", "qwen3-vl", "--json").stdout)
+        asked = "--space", "qwen3-vl", "--endpoint", url, "--model", "m"
+        rsreward("cot", train, *images, "--out", tmp_path / "cot", *asked)
+    cot, sft, grpo, out = tmp_path / "cot/cot.parquet", tmp_path / "sft", tmp_path / "grpo", tmp_path / "eval"
+    assert pq.read_metadata(cot).num_rows == pq.read_metadata(train).num_rows
+    rsreward("sft", "--model_name_or_path", tiny, "--data", cot, *images, "--output_dir", sft, *CPU)
+    rollouts = "--num_generations", 2, "--max_completion_length", 8, "--gallery_steps", 1
+    rsreward("grpo", "--model_name_or_path", sft, "--data", train, *images, "--output_dir", grpo, *rollouts, *CPU)
+    rsreward("evaluate", grpo, "--data", data / "test.parquet", *images, "--out", out, "--max-new-tokens", 8)
+    for folder in (sft, grpo, out):
+        rsreward("report", folder)
+        assert (folder / "report.html").stat().st_size > 2000
+    results = json.loads((out / "results.json").read_text())
+    assert results["metrics"]["rows"] == 1
+    assert results["asked"]["template"] == results["frame"]["template"] == TEMPLATE
+    scored = json.loads(rsreward("score", out / "completions.jsonl", "--space", "qwen3-vl", "--json").stdout)
     assert scored["rows"] == 1

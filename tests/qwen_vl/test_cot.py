@@ -1,65 +1,53 @@
 import base64
 import json
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from rsreward_qwen_vl.cot.filter import Filter
 from rsreward_qwen_vl.cot.instruction import teacher_instruction
-from rsreward_tools.cli.main import app
 from rsreward_tools.data.example import read_examples
-from rsreward_tools.data.scenes.dataset import write_scenes
 from rsreward_tools.errors import InputError
-from teacher_server import good_chain, teacher
-from typer.testing import CliRunner
 
 from rsreward import SPACES
 
-COMMAND = str(Path(sys.executable).with_name("rsreward"))
 COUNT = 6
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
-    root = tmp_path_factory.mktemp("scenes")
-    write_scenes(root, {"train": COUNT}, level=2, size=128)
-    return root
+def cot(rsreward, scenes):
+    """Ask for chains of the test scenes, of a server if its URL is given."""
+
+    def run(out, *more, url=None):
+        return rsreward(*arguments(scenes, out, *more, url=url), OPENAI_API_KEY="secret")
+
+    return run
 
 
-def arguments(scenes, out, *more):
-    return [COMMAND, "cot", str(scenes / "train.parquet"), "--images", str(scenes), "--out", str(out),
-            "--space", "qwen3-vl", *map(str, more)]  # fmt: skip
-
-
-def run(scenes, out, *more):
-    return CliRunner().invoke(app, arguments(scenes, out, *more)[1:], env={"OPENAI_API_KEY": "secret"})
+def arguments(scenes, out, *more, url=None):
+    served = ("--endpoint", url, "--model", "m") if url else ()
+    return "cot", scenes / "test.parquet", "--images", scenes, "--out", out, "--space", "qwen3-vl", *served, *more
 
 
 def report(out):
     return json.loads((out / "report.json").read_text())
 
 
-def test_scenes_explain_themselves(scenes, tmp_path):
-    assert run(scenes, tmp_path).exit_code == 0
+def test_scenes_explain_themselves(cot, scenes, tmp_path):
+    assert cot(tmp_path).exit_code == 0
     assert report(tmp_path)["kept"] == COUNT
     rows = pq.read_table(tmp_path / "cot.parquet").to_pylist()
     assert [row["source_id"] for row in rows] == [
-        example.source_id for example in read_examples(scenes / "train.parquet")
+        example.source_id for example in read_examples(scenes / "test.parquet")
     ]
 
 
-def test_a_teacher_is_shown_the_image_and_the_box_and_its_chains_are_kept(scenes, tmp_path):
+def test_a_teacher_is_shown_the_image_and_the_box_and_its_chains_are_kept(cot, scenes, teacher, tmp_path):
     with teacher() as (url, requests):
-        done = run(scenes, tmp_path, "--endpoint", url, "--model", "m", "--price", 2, 10)
+        done = cot(tmp_path, "--price", 2, 10, url=url)
     assert done.exit_code == 0
-    assert report(tmp_path) == {
-        "examples": COUNT, "kept": COUNT, "dropped": {}, "failed": {}, "prompt_tokens": 1000 * COUNT,
-        "completion_tokens": 20 * COUNT,
-    }  # fmt: skip
+    tokens = {"prompt_tokens": 1000 * COUNT, "completion_tokens": 20 * COUNT}
+    assert report(tmp_path) == {"examples": COUNT, "kept": COUNT, "dropped": {}, "failed": {}} | tokens
     assert "6,000 tokens read, 120 written, 0.01 dollars" in done.stdout
     image, text = requests[0]["messages"][0]["content"]
     sent = base64.b64decode(image["image_url"]["url"].removeprefix("data:image/png;base64,"))
@@ -68,92 +56,102 @@ def test_a_teacher_is_shown_the_image_and_the_box_and_its_chains_are_kept(scenes
     assert requests[0]["key"] == "Bearer secret"
 
 
-def test_faults_are_asked_again_and_cost_no_example(scenes, tmp_path):
+def test_faults_are_asked_again_and_cost_no_example(cot, teacher, tmp_path):
     with teacher(faults=("429", "500", "cut", "slow", "503")) as (url, requests):
-        done = run(scenes, tmp_path, "--endpoint", url, "--model", "m", "--timeout", 2, "--concurrency", 2)
+        done = cot(tmp_path, "--timeout", 2, "--concurrency", 2, url=url)
     assert done.exit_code == 0
     assert report(tmp_path)["kept"] == COUNT
     assert len(requests) == COUNT + 5
 
 
 @pytest.mark.parametrize("fault", ["not json", "no choices", "400", ""])
-def test_what_fails_is_counted_and_the_next_run_asks_again(scenes, tmp_path, fault):
+def test_what_fails_is_counted_and_the_next_run_asks_again(cot, teacher, tmp_path, fault):
     with teacher(faults=(fault,)) as (url, _):
-        first = run(scenes, tmp_path, "--endpoint", url, "--model", "m", "--concurrency", 1)
+        first = cot(tmp_path, "--concurrency", 1, url=url)
     assert first.exit_code == 1
     assert (report(tmp_path)["kept"], sum(report(tmp_path)["failed"].values())) == (COUNT - 1, 1)
     with teacher() as (url, requests):
-        second = run(scenes, tmp_path, "--endpoint", url, "--model", "m")
+        second = cot(tmp_path, url=url)
     assert second.exit_code == 0
     assert (report(tmp_path)["kept"], report(tmp_path)["failed"], len(requests)) == (COUNT, {}, 1)
 
 
-def test_killed_and_started_again_it_ends_the_same_with_no_row_lost_or_doubled(scenes, tmp_path):
-    def slowly(request):
-        time.sleep(0.4)
-        return good_chain(request)
-
-    with teacher(slowly) as (url, requests):
-        more = ("--endpoint", url, "--model", "m", "--concurrency", 1)
-        chains = tmp_path / "killed" / "chains.jsonl"
-        process = subprocess.Popen(arguments(scenes, tmp_path / "killed", *more), stdout=subprocess.DEVNULL)
-        while not (chains.exists() and chains.read_bytes().count(b"\n") >= 2):
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+def test_killed_and_started_again_it_ends_the_same_with_no_row_lost_or_doubled(
+    cot, interrupted, scenes, teacher, tmp_path
+):
+    chains = tmp_path / "killed" / "chains.jsonl"
+    with teacher(pause=0.4) as (url, requests):
+        command = arguments(scenes, tmp_path / "killed", "--concurrency", 1, url=url)
+        interrupted(signal.SIGKILL, lambda: chains.exists() and chains.read_bytes().count(b"\n") >= 2, *command)
         assert chains.read_bytes().count(b"\n") < COUNT
         with chains.open("a") as file:
             file.write('{"dataset": "scenes", "sour')  # as if killed in the middle of a line
-        assert run(scenes, tmp_path / "killed", *more).exit_code == 0
+        assert cot(tmp_path / "killed", "--concurrency", 1, url=url).exit_code == 0
         assert len(requests) <= COUNT + 1
-        assert run(scenes, tmp_path / "whole", *more).exit_code == 0
+        assert cot(tmp_path / "whole", url=url).exit_code == 0
     assert len(chains.read_text().splitlines()) == COUNT
     for name in ("cot.parquet", "report.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_wrong_keys_and_models_are_named(scenes, tmp_path):
-    for status, said in (("401", "OPENAI_API_KEY"), ("404", "has no model 'm'")):
-        with teacher(faults=(status,) * 50) as (url, requests):
-            done = run(scenes, tmp_path, "--endpoint", url, "--model", "m")
-        assert isinstance(done.exception, InputError)
-        assert said in str(done.exception)
-        assert len(requests) <= 8
+@pytest.mark.parametrize(("status", "said"), [("401", "OPENAI_API_KEY"), ("404", "has no model 'm'")])
+def test_wrong_keys_and_models_are_named(cot, teacher, tmp_path, status, said):
+    with teacher(faults=(status,) * 50) as (url, requests), pytest.raises(InputError, match=said):
+        cot(tmp_path, url=url)
+    assert len(requests) <= 8
 
 
-def test_chains_of_another_space_or_teacher_are_not_gone_on_with(scenes, tmp_path):
+def test_chains_of_another_space_or_teacher_are_not_gone_on_with(cot, teacher, tmp_path):
     with teacher() as (url, _):
-        run(scenes, tmp_path, "--endpoint", url, "--model", "m")
-        for more, said in (("--space", "norm999"), "another space"), (("--model", "other"), "another model"):
-            done = run(scenes, tmp_path, "--endpoint", url, "--model", "m", *more)
-            assert said in str(done.exception)
-    done = run(scenes, tmp_path / "scenes", "--space", "qwen2.5-vl")
-    assert "give --space qwen3-vl" in str(done.exception)
+        cot(tmp_path, url=url)
+        for more, said in (("--space", "norm999"), "space"), (("--five", "le90"), "space"), (("--model", "x"), "model"):
+            with pytest.raises(InputError, match=f"another {said}"):
+                cot(tmp_path, *more, url=url)
+    with pytest.raises(InputError, match="give --space qwen3-vl"):
+        cot(tmp_path / "scenes", "--space", "qwen2.5-vl")
 
 
-def test_the_report_of_a_prepared_data_set_is_not_written_over(scenes, tmp_path):
+def test_the_space_is_that_of_the_student_under_its_bounds(cot, teacher, tmp_path):
+    with teacher() as (url, requests):
+        cot(tmp_path, "--space", "Qwen/Qwen2.5-VL-7B-Instruct", "--min-pixels", 1, "--max-pixels", 28 * 28, url=url)
+    space = json.loads((tmp_path / "asked.json").read_text())["space"]
+    assert (space["name"], space["max_pixels"]) == ("qwen2.5-vl", 28 * 28)
+    told = requests[0]["messages"][0]["content"][1]["text"].partition("Its box is [")[2].partition("]")[0]
+    assert max(map(int, told.split(", "))) <= 28
+    assert report(tmp_path)["kept"] == COUNT
+
+
+def test_a_teacher_whose_template_opens_the_thought_gets_it_back(cot, teacher, tmp_path):
+    def inside_a_thought(request):
+        box = request["messages"][0]["content"][1]["text"].partition("Its box is ")[2].partition(", x1")[0]
+        return f"It lies beside the road.</think><answer>{box}</answer>"
+
+    with teacher(inside_a_thought) as (url, _):
+        cot(tmp_path / "as written", url=url)
+        cot(tmp_path / "opened", "--think-in-prompt", url=url)
+    assert report(tmp_path / "as written")["dropped"] == {"incomplete": COUNT}
+    assert report(tmp_path / "opened")["kept"] == COUNT
+    completions = pq.read_table(tmp_path / "opened/cot.parquet").to_pydict()["completion"]
+    assert all(text.startswith("<think>It lies") for text in completions)
+
+
+def test_the_report_of_a_prepared_data_set_is_not_written_over(cot, tmp_path):
     (tmp_path / "report.json").write_text("{}")
-    done = run(scenes, tmp_path)
-    assert "holds a report.json of something else" in str(done.exception)
+    with pytest.raises(InputError, match=r"holds a report\.json of something else"):
+        cot(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_requests_keep_to_their_rate(scenes, tmp_path):
-    times = []
-
-    def clocked(request):
-        times.append(time.monotonic())
-        return good_chain(request)
-
-    with teacher(clocked) as (url, _):
-        run(scenes, tmp_path, "--endpoint", url, "--model", "m", "--requests-per-minute", 240, "--limit", 4)
-    assert len(times) == 4
-    assert times[-1] - times[0] > 3 * 0.25 - 0.1
+def test_requests_keep_to_their_rate(cot, teacher, tmp_path):
+    with teacher() as (url, requests):
+        cot(tmp_path, "--requests-per-minute", 240, "--limit", 4, url=url)
+    assert len(requests) == 4
+    assert requests[-1]["time"] - requests[0]["time"] > 3 * 0.25 - 0.1
 
 
 @pytest.fixture
 def example(scenes):
-    return next(read_examples(scenes / "train.parquet"))
+    return next(read_examples(scenes / "test.parquet"))
 
 
 def chain(thought, box):
@@ -162,10 +160,10 @@ def chain(thought, box):
 
 def test_the_filter_says_why(example):
     judge = Filter(SPACES["qwen3-vl"])
-    x1, y1, x2, y2 = box = [round(v * 1000 / 128) for v in example.boxes[0]]
+    x1, y1, x2, y2 = box = [round(v * 1000 / 64) for v in example.boxes[0]]
     other = [0, 0, 30, 30]
     own = "It lies on the left, below the road; the other one is larger."
-    told = teacher_instruction(example.query, example.boxes[0], 128, 128, SPACES["qwen3-vl"])
+    told = teacher_instruction(example.query, example.boxes[0], 64, 64, SPACES["qwen3-vl"])
     assert judge(chain(own, box), example) is None
     assert judge(chain(f"{own} It is at {box}, the other at {other}.", box), example) is None
     assert judge(chain(own, box).removesuffix("</answer>"), example) == "incomplete"

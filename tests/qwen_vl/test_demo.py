@@ -1,19 +1,21 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
 from refusals import refused
 from rsreward_qwen_vl import demo
-from rsreward_qwen_vl.demo import PRESETS, run_demo
+from rsreward_qwen_vl.demo import PRESETS, change, run_demo
 from rsreward_qwen_vl.demo_report import reward_cost, write_report
-from rsreward_qwen_vl.training import Schedule, newest_checkpoint
+from rsreward_qwen_vl.model.trained import newest_checkpoint
+from rsreward_qwen_vl.schedule import Schedule
 from rsreward_tools.errors import InputError
 from rsreward_tools.pages.run import write_run_report
 
 SMALL = replace(
     PRESETS["cpu"],
-    sft=Schedule(3, 4, 1e-3), grpo=Schedule(2, 8, 1e-4, group_size=4, max_completion_length=8),
+    explained=8, sft=Schedule(3, 4, 1e-3), grpo=Schedule(2, 8, 1e-4, group_size=4, max_completion_length=8),
     width=32, layers=1, vision_width=32, vision_layers=1, held_out=3, samples=1, rollout_groups=2,
 )  # fmt: skip
 METRICS = {"acc@0.5", "acc@0.7", "miou", "parse_rate"}
@@ -40,6 +42,62 @@ def test_results_hold_every_stage_versions_seed_and_times(finished):
     assert {"rsreward", "torch", "transformers", "trl"} <= set(run["versions"])
 
 
+def test_results_say_what_grpo_changed_with_intervals(finished):
+    _, run = finished
+    for kind in ("greedy", "sampled"):
+        assert set(run["change"][kind]) == METRICS
+        for name, found in run["change"][kind].items():
+            assert found["mean"] == pytest.approx(run["grpo"][kind][name] - run["sft"][kind][name], abs=2e-4)
+            assert found["low"] <= found["mean"] <= found["high"]
+
+
+def write_answers(out, stage, hits, *, samples):
+    """Held-out scenes, hit or missed by every greedy and sampled answer alike."""
+    lines = [
+        {"log": kind, "seed": demo.HELD_OUT + scene, "target": [0, 0, 48, 48], "width": 96, "height": 96}
+        | {"completion": "<answer>[0, 0, 500, 500]</answer>" if hit else "<answer>[500, 500, 1000, 1000]</answer>"}
+        for kind, times in (("greedy", 1), ("sampled", samples))
+        for _ in range(times)
+        for scene, hit in enumerate(hits)
+    ]
+    (out / stage).mkdir(exist_ok=True)
+    (out / stage / "completions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(("before", "after"), [((0, 1), (1, 1)), ((1, 0), (0, 0))])
+def test_the_interval_of_the_change_is_that_of_independent_scenes(tmp_path, before, after):
+    scenes = 200
+    write_answers(tmp_path, "sft", before * (scenes // 2), samples=4)
+    write_answers(tmp_path, "grpo", after * (scenes // 2), samples=4)
+    rise = 0.5 if after[0] else -0.5
+    half = 1.96 * (0.25 / scenes) ** 0.5  # half of the scenes changed by 1: the standard error of a share of 1 / 2
+    for kind in ("greedy", "sampled"):  # four samples that agree tell no more than one answer
+        for name in ("acc@0.5", "acc@0.7", "miou"):
+            found = change(tmp_path)[kind][name]
+            assert found["mean"] == rise
+            assert (found["low"], found["high"]) == pytest.approx((rise - half, rise + half), abs=0.01)
+        assert change(tmp_path)[kind]["parse_rate"] == {"mean": 0, "low": 0, "high": 0}
+
+
+def test_sft_sees_the_explained_scenes_alone_and_grpo_others_without_reasoning(tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(model, processor, rows, *arguments, **options):
+        seen.update(rows=rows, options=options)
+        raise KeyboardInterrupt
+
+    for stage in ("sft", "grpo"):
+        with monkeypatch.context() as patch:
+            patch.setattr(demo, stage, stop)
+            with pytest.raises(KeyboardInterrupt):
+                run_demo(tmp_path / "demo", SMALL, seed=3, resume=stage == "grpo", report=silent)
+        seen[stage] = seen["rows"][:]
+    assert len(seen["sft"]["seed"]) == SMALL.explained
+    assert "<think>" in seen["sft"]["completion"][0][0]["content"]
+    assert "completion" not in seen["grpo"]
+    assert not set(seen["grpo"]["seed"]) & set(seen["sft"]["seed"])
+
+
 def test_grpo_logs_the_weight_and_the_rewards(finished):
     out, _ = finished
     logs = {name for entry in json.loads((out / "grpo" / "history.json").read_text()) for name in entry}
@@ -61,6 +119,37 @@ def test_the_control_trains_without_the_weight(finished, tmp_path):
     assert "consistency/weight_mean" not in logs
     assert reward_cost(tmp_path / "demo") == {}
     assert "consistency weight in GRPO: none" in " ".join(write_report(tmp_path / "demo").read_text().split())
+
+
+def test_the_control_of_the_reward_trains_on_iou_alone(tmp_path):
+    run_demo(tmp_path / "demo", replace(SMALL, reward="iou"), seed=3, report=silent)
+    entries = json.loads((tmp_path / "demo" / "grpo" / "history.json").read_text())
+    logs = {name for entry in entries for name in entry}
+    assert {"iou/iou", "consistency/weight_mean", "rewards/format_reward/mean"} <= logs
+    assert not [name for name in logs if "positional" in name or "proximity" in name]
+    assert "reward in GRPO: iou" in " ".join(write_report(tmp_path / "demo").read_text().split())
+
+
+def test_the_report_tells_gains_and_losses(finished, tmp_path):
+    out = tmp_path / "demo"
+    shutil.copytree(finished[0], out)
+    groups = {
+        stage: [line for line in (out / stage / "completions.jsonl").read_text().splitlines() if '"groups"' in line]
+        for stage in ("sft", "grpo")
+    }
+    hits = {"sft": [0] * 20 + [1] * 10 + [1] * 70, "grpo": [1] * 20 + [0] * 10 + [1] * 70}
+    for stage in ("sft", "grpo"):
+        write_answers(out, stage, hits[stage], samples=1)
+        with (out / stage / "completions.jsonl").open("a") as file:
+            file.write("\n".join(groups[stage]) + "\n")
+    run = json.loads((out / "results.json").read_text())
+    run["change"] = change(out)
+    (out / "results.json").write_text(json.dumps(run))
+    page = " ".join(write_report(out).read_text().split())
+    assert "GRPO finds 20 targets that SFT missed and loses 10 that SFT had found." in page
+    assert f"(+0.100, 95 % interval {run['change']['greedy']['acc@0.5']['low']:+.3f} to" in page
+    assert (page.count("gained: IoU 0.00 → 1.00"), page.count("lost: IoU 1.00 → 0.00")) == (8, 4)
+    assert page.count("grpo − sft") == 2
 
 
 def test_the_report_needs_nothing_but_itself(finished):

@@ -18,7 +18,8 @@ def prepare(folder):
     from datasets import Dataset
     from rsreward_qwen_vl.model.tiny import build_model, build_processor, train_tokenizer
     from rsreward_qwen_vl.scene_rows import scene_row
-    from rsreward_qwen_vl.training import Schedule, sft
+    from rsreward_qwen_vl.schedule import Schedule
+    from rsreward_qwen_vl.train import sft
     from rsreward_tools.data.example import read_examples
     from rsreward_tools.data.prompts import TEMPLATE, prompt
     from rsreward_tools.data.scenes import generate_scene
@@ -36,8 +37,7 @@ def prepare(folder):
     tokenizer = train_tokenizer(row["completion"][0]["content"] for row in rows[:400])
     processor = build_processor(tokenizer, "qwen3-vl", SIZE)
     model = build_model(tokenizer, "qwen3-vl", SIZE, width=96, layers=2, vision_width=64, vision_layers=1)
-    sft(model, processor, Dataset.from_list(rows), schedule, folder / "model")
-    processor.image_processor.save_pretrained(folder / "model")
+    sft(model, processor, Dataset.from_list(rows), schedule.sft(folder / "model", seed=0), progress=lambda *_: None)
     write_scenes(folder / "scenes", SCENES, level=1, size=SIZE)
     (folder / "rows").mkdir()
     for split in SCENES:

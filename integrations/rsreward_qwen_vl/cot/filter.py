@@ -45,6 +45,7 @@ class Filter:
             return "wrong-box"
         thought = completion.partition("<think>")[2].partition("</think>")[0]
         (mentioned,) = parse_box_sets([thought], **size)  # type: ignore[arg-type]
+        mentioned = mentioned[mentioned.isfinite().all(-1)]
         points = parse_answer(thought).dialect == "corner-pairs"  # two places in a row, as people name them
         if not points and len(mentioned) and iou(mentioned, answer).max().item() < self.min_iou:
             return "inconsistent"

@@ -1,7 +1,6 @@
 """Chains from a teacher behind an OpenAI-compatible endpoint (vLLM, SGLang, a hosted model)."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,45 +12,34 @@ from rsreward_tools.errors import InputError
 
 from rsreward import Space
 
+from ..asking import Asking, Unanswered
 from . import Chain
 from .instruction import teacher_instruction
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """How the teacher is asked.
+    """A source of chains, see `collect`.
 
     Attributes:
-        endpoint: the base URL, such as "http://localhost:8000/v1".
-        model: what it serves.
+        asking: how the teacher is asked.
         images: the root folder of the data set.
         space: the coordinate space of the student, in which the chains are written.
-        key: sent as bearer token.
-        concurrency: requests under way at once.
         requests_per_minute: 0 for no limit.
-        max_tokens, temperature, seed: of the sampling.
-        timeout: seconds that a request may take.
-        retries: for time-outs, lost connections, 408, 409, 429 and 5xx, with growing pauses.
+        think_in_prompt: the teacher's chat template opens `<think>`, so its answers begin inside it.
     """
 
-    endpoint: str
-    model: str
+    asking: Asking
     images: Path
     space: Space
-    key: str = "none"
-    concurrency: int = 8
     requests_per_minute: int = 0
-    max_tokens: int = 1024
-    temperature: float = 0.7
-    seed: int = 0
-    timeout: float = 300.0
-    retries: int = 5
+    think_in_prompt: bool = False
 
     async def __call__(self, examples: Iterator[Example]) -> AsyncIterator[Chain]:
         """Ask for every example; chains come as they are finished.
 
         Raises:
-            InputError: if the endpoint refuses the key or does not know the model.
+            InputError: if the endpoint refuses the key or the model.
         """
         pause = 60 / self.requests_per_minute if self.requests_per_minute else 0.0
         results: asyncio.Queue[Chain | Exception | None] = asyncio.Queue()
@@ -67,10 +55,8 @@ class Teacher:
             except Exception as error:
                 await results.put(error)
 
-        async with openai.AsyncOpenAI(
-            base_url=self.endpoint, api_key=self.key, timeout=self.timeout, max_retries=self.retries
-        ) as client:
-            workers = [asyncio.create_task(work(client)) for _ in range(self.concurrency)]
+        async with self.asking.client() as client:
+            workers = [asyncio.create_task(work(client)) for _ in range(self.asking.at_once)]
             working = len(workers)
             try:
                 while working:
@@ -92,24 +78,9 @@ class Teacher:
         except InputError as error:
             return Chain(example, error=str(error))
         try:
-            answer = await client.chat.completions.create(
-                model=self.model, max_tokens=self.max_tokens, temperature=self.temperature, seed=self.seed,
-                messages=messages,
-            )  # fmt: skip
-            content, usage = answer.choices[0].message.content, answer.usage
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise InputError(f"{self.endpoint} refuses the key: set OPENAI_API_KEY ({error.status_code}).") from None
-        except openai.NotFoundError:
-            raise InputError(f"{self.endpoint} has no model {self.model!r}, or its path lacks /v1.") from None
-        except openai.APIStatusError as error:
-            return Chain(example, error=f"HTTP {error.status_code}")
-        except openai.APITimeoutError:
-            return Chain(example, error=f"no answer in {self.timeout:g} s")
-        except openai.APIConnectionError:
-            return Chain(example, error="connection lost or refused")
-        except (openai.OpenAIError, json.JSONDecodeError, AttributeError, IndexError, TypeError):
-            return Chain(example, error="an answer that is no chat completion")
-        if not isinstance(content, str) or not content:
+            answer, read, written = await self.asking.ask(client, messages, self.asking.seed)
+        except Unanswered as error:
+            return Chain(example, error=str(error))
+        if not answer:
             return Chain(example, error="an empty answer")
-        tokens = (getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
-        return Chain(example, content, None, *tokens)
+        return Chain(example, "<think>" * self.think_in_prompt + answer, None, read, written)

@@ -1,16 +1,10 @@
-"""Answers of a model on rows of a dataset, and what they are worth."""
+"""Answers of a model on rows of a dataset."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, ProcessorMixin
-
-from rsreward import grounding_metrics, parse_boxes
-
-from ..scene_rows import SPACE
-
-Progress = Callable[[int], None]
 
 
 @torch.no_grad()
@@ -24,7 +18,7 @@ def generate(
     seed: int = 0,
     batch_size: int = 64,
     max_new_tokens: int = 96,
-    progress: Progress = lambda done: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """One completion a row, greedy or sampled from the whole distribution."""
     model.eval()
@@ -52,11 +46,3 @@ def _chat(processor: ProcessorMixin, row: dict[str, Any]) -> str:
     content = [{"type": "image"}] * len(row["images"]) + [{"type": "text", "text": user["content"]}]
     text: str = processor.apply_chat_template([user | {"content": content}], tokenize=False, add_generation_prompt=True)
     return text
-
-
-def measure(texts: Sequence[str], rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Acc@0.5, Acc@0.7, mIoU and parse rate of completions."""
-    width, height = ([row[side] for row in rows] for side in ("width", "height"))
-    pred = parse_boxes(texts, space=SPACE, width=width, height=height)
-    metrics = grounding_metrics(pred, torch.tensor([row["target"] for row in rows]))
-    return {name: round(value, 4) for name, value in metrics.items() if name != "rows"}

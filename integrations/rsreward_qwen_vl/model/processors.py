@@ -15,8 +15,6 @@ from transformers import (
 )
 from transformers.utils import is_torchvision_available
 
-from rsreward import Space
-
 IMAGE_TOKENS = {
     "image_token_id": "<|image_pad|>",
     "video_token_id": "<|video_pad|>",
@@ -56,30 +54,39 @@ def image_only(images: Qwen2VLImageProcessorPil, tokenizer: PreTrainedTokenizerF
     return IMAGE_ONLY[model_type](images, tokenizer, chat_template=tokenizer.chat_template)
 
 
-def load_processor(model: str) -> ProcessorMixin:
-    """The processor that was saved with a model, by its name on Hugging Face or its folder."""
+def load_processor(model: str, min_pixels: int | None = None, max_pixels: int | None = None) -> ProcessorMixin:
+    """The processor that was saved with a model, by its name on Hugging Face or its folder.
+
+    Args:
+        model: its name or its folder.
+        min_pixels, max_pixels: bounds of a resized image, where they are not to be those that were saved.
+    """
     try:
         if is_torchvision_available():
-            return AutoProcessor.from_pretrained(model)
-        tokenizer, images = AutoTokenizer.from_pretrained(model), Qwen2VLImageProcessorPil.from_pretrained(model)
-        return image_only(images, tokenizer, AutoConfig.from_pretrained(model).model_type)
+            processor = AutoProcessor.from_pretrained(model)
+        else:
+            tokenizer, images = AutoTokenizer.from_pretrained(model), Qwen2VLImageProcessorPil.from_pretrained(model)
+            processor = image_only(images, tokenizer, AutoConfig.from_pretrained(model).model_type)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"no processor could be loaded for the model {model!r}: {reason}") from None
+    size = processor.image_processor.size
+    bounds = {"shortest_edge": min_pixels, "longest_edge": max_pixels}
+    for edge in [edge for edge, bound in bounds.items() if bound is not None]:
+        size[edge] = bounds[edge]
+        if size["shortest_edge"] > size["longest_edge"]:
+            raise InputError(f"the model {model!r} cannot have the bounds {dict(size)}: give both of them.")
+    return processor
+
+
+def opens_thought(processor: ProcessorMixin) -> bool:
+    """Whether the chat template opens `<think>` before the model's answer, so that the answer begins inside it."""
+    chat = [{"role": "user", "content": [{"type": "text", "text": ""}]}]
+    text: str = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    return text.rstrip().endswith("<think>")
 
 
 def save_processor(processor: ProcessorMixin, folder: Path) -> None:
     """Save what `load_processor` reads."""
     processor.tokenizer.save_pretrained(folder)
     processor.image_processor.save_pretrained(folder)
-
-
-def with_bounds_of(space: Space, processor: ProcessorMixin) -> Space:
-    """The space under the bounds by which this processor resizes images, so that rollouts and rewards agree."""
-    images = processor.image_processor
-    if not space.factor or not hasattr(images, "merge_size"):
-        return space
-    factor, size = images.patch_size * images.merge_size, images.size
-    if factor != space.factor:
-        raise InputError(f"the space {space.name} has the factor {space.factor}, and the model's processor {factor}.")
-    return space.bounded(size["shortest_edge"], size["longest_edge"])

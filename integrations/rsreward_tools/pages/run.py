@@ -36,7 +36,9 @@ def write_run_report(run: Path) -> Path:
         raise InputError(f"{run} holds neither plan.json nor results.json: give the folder of sft, grpo or evaluate.")
     if isinstance(results, dict) and results.keys() >= {"start", "sft", "settings"}:
         raise InputError(f"{run} is a run of `rsreward demo`, whose page is {run / 'report.html'}.")
-    if results is not None and not (isinstance(results, dict) and results.keys() >= {"metrics", "groups", "asked"}):
+    if results is not None and not (
+        isinstance(results, dict) and results.keys() >= {"metrics", "conventions", "asked"}
+    ):
         raise InputError(f"{run / 'results.json'} is not what `rsreward evaluate` writes: give the folder of a run.")
     points = {
         title: [(entry["step"], float(entry[key])) for entry in history or () if entry.get(key) is not None]
@@ -50,7 +52,7 @@ def write_run_report(run: Path) -> Path:
         plan=_lines(plan or {}),
         curves=curves({title: of for title, of in points.items() if of}),
         pictures={path.stem.replace("_", " "): png(Image.open(path)) for path in pictures[::-1][::step][::-1]},
-        results=results,
+        **_tables(results) if results else {},
     )
     path = run / "report.html"
     path.write_text(page, encoding="utf-8")
@@ -66,10 +68,23 @@ def _read(path: Path) -> Any:
         raise InputError(f"{path} cannot be read: {error}.") from None
 
 
+def _tables(results: dict[str, Any]) -> dict[str, Any]:
+    """What the template says of answers."""
+    intervals = results["group_intervals"]
+    return {
+        "conventions": {"plain": results} | results["conventions"],
+        "groups": {name: {"metrics": of, "intervals": intervals[name]} for name, of in results["groups"].items()},
+        "pass_at": results["pass@k at IoU 0.5"],
+        "asked": _lines(results["asked"] | {name: results[name] for name in ("frame", "versions", "commit")}),
+    }
+
+
 def _lines(plan: dict[str, Any]) -> dict[str, str]:
     """The plan's values as texts, nested ones in one line."""
-    return {
-        name.replace("_", " "): ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict)
-        else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        for name, value in plan.items()
-    }  # fmt: skip
+    return {name.replace("_", " "): _line(value) for name, value in plan.items()}
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items() if v is not None)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,149 @@
+"""What `cot` and `evaluate` share: the questions, a model behind an endpoint, answers that are written as they come."""
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+from rsreward_tools.data.example import Example, read_examples
+from rsreward_tools.errors import InputError
+from rsreward_tools.files import folder_to_write, not_of_another, resume_lines, same_settings
+
+from rsreward.coordinates import MAX_SIDE
+
+Row = dict[str, Any]
+
+
+def questions(file: Path, limit: int | None = None) -> list[Example]:
+    """The first `limit` examples of a table of `rsreward data`, or all; each asks for one box.
+
+    Raises:
+        InputError: naming the first question that cannot be asked and measured.
+    """
+    examples = list(read_examples(file))[:limit]
+    if not examples:
+        raise InputError(f"{file} holds no question.")
+    for example in examples:
+        if len(example.boxes or ()) != 1:
+            raise InputError(f"{file}: the question {example.source_id} has several boxes or none: leave it out.")
+        x1, y1, x2, y2 = example.boxes[0]
+        if not (x1 < x2 and y1 < y2 and max(example.width, example.height) <= MAX_SIDE):
+            raise InputError(
+                f"{file}: the question {example.source_id} has the box {example.boxes[0]}, in an image of "
+                f"{example.width} x {example.height}, which cannot be measured: leave it out."
+            )
+    return examples
+
+
+def keyed(examples: Sequence[Example]) -> dict[tuple[str, str], Example]:
+    """The examples by dataset and source_id.
+
+    Raises:
+        InputError: if two have the same.
+    """
+    found = {(example.dataset, example.source_id): example for example in examples}
+    if len(found) < len(examples):
+        raise InputError("two questions have the same dataset and source_id: prepare the data again.")
+    return found
+
+
+class Unanswered(Exception):
+    """A request that failed after all tries. The message is the reason."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a model is asked.
+
+    Attributes:
+        model: its folder or its name; behind an endpoint, what that serves.
+        endpoint: base URL of an OpenAI-compatible server, with /v1; None to load the model here.
+        key: sent as bearer token.
+        at_once: requests under way at once; questions in a batch for a model that is loaded here.
+        max_tokens, temperature, seed: of the sampling; temperature 0 is greedy.
+        timeout: seconds that a request may take.
+        retries: for time-outs, lost connections, 408, 409, 429 and 5xx, with growing pauses.
+    """
+
+    model: str
+    endpoint: str | None = None
+    key: str = "none"
+    at_once: int = 8
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int = 0
+    timeout: float = 300.0
+    retries: int = 5
+
+    def client(self) -> openai.AsyncOpenAI:
+        """A client of the endpoint, to be closed after use."""
+        return openai.AsyncOpenAI(
+            base_url=self.endpoint, api_key=self.key, timeout=self.timeout, max_retries=self.retries
+        )
+
+    async def ask(self, client: openai.AsyncOpenAI, messages: list[Any], seed: int) -> tuple[str, int, int]:
+        """The answer to messages (`images.chat`), and the tokens read and written.
+
+        Raises:
+            InputError: if the endpoint refuses the key or does not know the model.
+            Unanswered: if this request failed.
+        """
+        try:
+            reply = await client.chat.completions.create(
+                model=self.model, max_tokens=self.max_tokens, temperature=self.temperature, seed=seed, messages=messages
+            )
+            content, usage = reply.choices[0].message.content or "", reply.usage
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            raise InputError(f"{self.endpoint} refuses the key: set OPENAI_API_KEY ({error.status_code}).") from None
+        except openai.NotFoundError:
+            raise InputError(f"{self.endpoint} has no model {self.model!r}, or its path lacks /v1.") from None
+        except openai.APIStatusError as error:
+            raise Unanswered(f"HTTP {error.status_code}") from None
+        except openai.APITimeoutError:
+            raise Unanswered(f"no answer in {self.timeout:g} s") from None
+        except openai.APIConnectionError:
+            raise Unanswered("connection lost or refused") from None
+        except (openai.OpenAIError, json.JSONDecodeError, AttributeError, IndexError, TypeError):
+            raise Unanswered("an answer that is not a chat completion") from None
+        if not isinstance(content, str):
+            raise Unanswered("an answer that is not a chat completion")
+        read, written = (getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
+        return content, read, written
+
+
+@contextmanager
+def journal(
+    path: Path, fields: tuple[str, ...], settings: dict[str, Any], others: Sequence[str]
+) -> Iterator[tuple[list[Row], Callable[[Row], None]]]:
+    """The rows that an earlier run left in a file, and a function that writes one more.
+
+    The settings are kept beside it in `asked.json`. While the file is open no other run can open it.
+
+    Args:
+        path: the file, in a folder that is made.
+        fields: what every row has, the first one first.
+        settings: those that all rows share.
+        others: names of files that the run will write beside it.
+
+    Raises:
+        InputError: if another run is at work there, or the folder holds something else or rows of other settings.
+    """
+    folder_to_write("--out", path.parent)
+    not_of_another("--out", path.parent, "asked.json", *others)
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system, however the process ends
+        except BlockingIOError:
+            raise InputError(f"another run is writing to {path.parent}: wait for it, or give another --out.") from None
+        rows = resume_lines(path, fields)
+        same_settings(path.parent / "asked.json", settings)
+
+        def write(row: Row) -> None:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+
+        yield rows, write
