@@ -18,7 +18,7 @@ from rsreward_tools.data.images import chat, open_image
 from rsreward_tools.data.prompts import instruction, prompt
 from rsreward_tools.errors import InputError
 from rsreward_tools.files import folder_to_write, not_of_another, resume_lines, same_settings
-from rsreward_tools.score.scored import numbered
+from rsreward_tools.score.measure import numbered
 from torch import Tensor
 from transformers import AutoModelForImageTextToText
 

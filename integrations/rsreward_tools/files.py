@@ -1,9 +1,12 @@
 """Files that commands write: never over what they read, whole or not at all, and taken up by a later run."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from secrets import token_hex
+from stat import S_ISREG
+from typing import Any, BinaryIO
 
 from .errors import InputError
 
@@ -21,6 +24,8 @@ def file_to_write(
     """
     if path.is_dir():
         raise InputError(f"{option} {path} is a folder: name a file.")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{option} {path} is a device, a pipe or a socket: name a file.")
     part = part_of(path)
     for read in inputs:
         if same(path, read):
@@ -117,3 +122,43 @@ def write_whole(path: Path, text: str) -> None:
     part = part_of(path)
     part.write_text(text, encoding="utf-8")
     part.replace(path)
+
+
+def size_of_input(path: Path) -> int:
+    """The size of a file to read, in bytes.
+
+    Raises:
+        InputError: if it is not there, or is not a regular file: what a device or a pipe gives may never end.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}.") from None
+    if not S_ISREG(status.st_mode):
+        raise InputError(f"{path} is a device, a pipe or a socket: write it to a file first.")
+    return status.st_size
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which appears under its name when it is whole.
+
+    Until then it is `NAME.XXXXXXXX.part`, another in every run. A run that is interrupted leaves that and says so in a
+    note of the exception; one that fails removes it.
+
+    Raises:
+        InputError: if it cannot be written, as on a full disk.
+    """
+    part = path.with_name(f"{path.name}.{token_hex(4)}.part")
+    try:
+        with part.open("xb") as sink:
+            yield sink
+        part.replace(path)
+    except Exception as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(f"cannot write to {path}: {error.strerror}.") from None
+        raise
+    except BaseException as stop:
+        stop.add_note(f"What was written until then is in {part}.")
+        raise
