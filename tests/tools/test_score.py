@@ -14,16 +14,16 @@ from rsreward_tools.errors import InputError
 from rsreward_tools.score.options import Options
 from rsreward_tools.score.records import CHUNK
 from rsreward_tools.score.totals import score_file
-from score_files import COMMAND, GOOD, score, written
+from score_files import COMMAND, GOOD, written
 
 from rsreward import CONVENTIONS, parse_boxes, positional_reward
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "rollouts_dev.jsonl"
 
 
-def test_json_has_metrics_and_rewards_of_every_group(tmp_path):
+def test_json_has_metrics_and_rewards_of_every_group(tmp_path, rsreward):
     missing = GOOD | {"completion": "I see none.", "log": "b"}
-    result = score(written(tmp_path, GOOD, GOOD, missing), "--by", "log", "--json")
+    result = rsreward("score", written(tmp_path, GOOD, GOOD, missing), "--by", "log", "--json")
     assert result.returncode == 0
     out = json.loads(result.stdout)
     assert out["rows"] == 3
@@ -35,40 +35,40 @@ def test_json_has_metrics_and_rewards_of_every_group(tmp_path):
     assert set(out["groups"]["b"].values()) == {1, 0}
 
 
-def test_the_table_names_every_group(tmp_path):
-    result = score(written(tmp_path, GOOD, GOOD | {"log": "b"}), "--by", "log")
+def test_the_table_names_every_group(tmp_path, rsreward):
+    result = rsreward("score", written(tmp_path, GOOD, GOOD | {"log": "b"}), "--by", "log")
     assert result.returncode == 0
     assert "0.500" in result.stdout
 
 
-def test_group_names_are_printed_as_they_are(tmp_path):
-    result = score(written(tmp_path, GOOD | {"log": "[/a]"}, GOOD | {"log": "\ud800"}), "--by", "log")
+def test_group_names_are_printed_as_they_are(tmp_path, rsreward):
+    result = rsreward("score", written(tmp_path, GOOD | {"log": "[/a]"}, GOOD | {"log": "\ud800"}), "--by", "log")
     assert result.returncode == 0
     assert "[/a]" in result.stdout
 
 
-def test_rows_are_written_one_by_one(tmp_path):
+def test_rows_are_written_one_by_one(tmp_path, rsreward):
     out = tmp_path / "scored.jsonl"
-    assert score(written(tmp_path, GOOD, GOOD | {"completion": ""}), "--out", out).returncode == 0
+    assert rsreward("score", written(tmp_path, GOOD, GOOD | {"completion": ""}), "--out", out).returncode == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["box"] for line in lines] == [[0, 0, 500, 500], None]
     assert [line["line"] for line in lines] == [1, 2]
     assert [line["iou"] for line in lines] == [0.5, 0]
 
 
-def test_rows_are_converted_with_their_own_size(tmp_path):
+def test_rows_are_converted_with_their_own_size(tmp_path, rsreward):
     row = GOOD | {"target": [0, 0, 320, 240], "width": 640, "height": 480}
-    result = json.loads(score(written(tmp_path, row), "--space", "qwen3-vl", "--json").stdout)
+    result = json.loads(rsreward("score", written(tmp_path, row), "--space", "qwen3-vl", "--json").stdout)
     assert result["groups"]["all"]["miou"] == 1
 
 
-def test_oriented_targets(tmp_path):
+def test_oriented_targets(tmp_path, rsreward):
     row = {"completion": "<answer>[[10, 20, 30, 30, 90]]</answer>", "target": [20, 25, 10, 20, 0.0]}
-    result = score(written(tmp_path, row), "--kind", "oriented", "--json")
+    result = rsreward("score", written(tmp_path, row), "--kind", "oriented", "--json")
     assert json.loads(result.stdout)["groups"]["all"]["miou"] == pytest.approx(1, abs=1e-6)
 
 
-def test_targets_that_are_lists_of_boxes(tmp_path):
+def test_targets_that_are_lists_of_boxes(tmp_path, rsreward):
     a, b = [0, 0, 10, 10], [20, 0, 30, 10]
     rows = [
         {"completion": f"<answer>{[b, a]}</answer>", "target": [a, b]},
@@ -77,12 +77,25 @@ def test_targets_that_are_lists_of_boxes(tmp_path):
         {"completion": f"<answer>{[a, a]}, {b}</answer>", "target": [a]},
     ]
     out = tmp_path / "scored.jsonl"
-    group = json.loads(score(written(tmp_path, *rows), "--json", "--out", out).stdout)["groups"]["all"]
+    group = json.loads(rsreward("score", written(tmp_path, *rows), "--json", "--out", out).stdout)["groups"]["all"]
     assert group["set_reward"] == pytest.approx((1.1 + 0.55 + 1 + 0.55) / 4)
     assert group["precision@0.5"] == pytest.approx(4 / 5)
     assert group["recall@0.5"] == pytest.approx(4 / 5)
     assert [json.loads(line)["hits@0.5"] for line in out.read_text().splitlines()] == [2, 1, 0, 1]
-    assert "f1@0.7" in score(written(tmp_path, *rows)).stdout
+    assert "f1@0.7" in rsreward("score", written(tmp_path, *rows)).stdout
+
+
+def test_f1_is_two_hits_over_all_boxes(tmp_path):
+    """Of 3 + 1 predicted and 1 + 2 true boxes 1 + 1 meet at 0.5, 1 + 0 at 0.7: F1 = 2 hits / 7."""
+    a, b, c = [0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]
+    rows = [
+        {"completion": f"<answer>{[a, b, c]}</answer>", "target": [a]},
+        {"completion": "<answer>[0, 0, 10, 6]</answer>", "target": [a, b]},
+    ]
+    found = score_file(written(tmp_path, *rows))["metrics"]
+    assert found["f1@0.5"] == pytest.approx(2 * 2 / 7)
+    assert found["f1@0.7"] == pytest.approx(2 * 1 / 7)
+    assert (found["precision@0.5"], found["recall@0.5"]) == pytest.approx((2 / 4, 2 / 3))
 
 
 WORDS = ["rows", "acc@0.5", "acc@0.6", "acc@0.7", "acc@0.8", "acc@0.9", "miou", "cum iou", "parse rate"]
@@ -117,8 +130,10 @@ def test_a_terminal_of_80_columns_shows_every_metric(tmp_path):
     assert all(word in shown for word in WORDS)
 
 
-def test_control_characters_of_the_data_do_not_reach_the_terminal(tmp_path):
-    result = score(written(tmp_path, GOOD | {"log": "\x1b[31mred"}, GOOD | {"log": "a\nb"}, "{"), "--by", "log")
+def test_control_characters_of_the_data_do_not_reach_the_terminal(tmp_path, rsreward):
+    result = rsreward(
+        "score", written(tmp_path, GOOD | {"log": "\x1b[31mred"}, GOOD | {"log": "a\nb"}, "{"), "--by", "log"
+    )
     assert result.returncode == 0
     assert r"\x1b[31mred" in result.stdout
     assert r"a\nb" in result.stdout
@@ -202,8 +217,8 @@ def test_conventions_count_their_own_way(tmp_path):
     assert "acc@0.9" in found["dior_rsvg"]
 
 
-def test_rows_taken_to_be_of_the_benchmarks_own_size_are_told(tmp_path):
-    result = score(written(tmp_path, GOOD), "--convention", "vrsbench")
+def test_rows_taken_to_be_of_the_benchmarks_own_size_are_told(tmp_path, rsreward):
+    result = rsreward("score", written(tmp_path, GOOD), "--convention", "vrsbench")
     assert "1 of 1 rows have no width and height" in result.stderr
     assert "in an image of 512 x 512" in result.stderr
 
@@ -236,20 +251,21 @@ def test_intervals_draw_prompts_where_their_field_is_named(tmp_path):
         score_file(rollouts, Options(cluster="question"))
 
 
-def test_intervals_hold_the_metrics_and_failures_are_shown(tmp_path):
+def test_intervals_hold_the_metrics_and_failures_are_shown(tmp_path, rsreward):
     rows = [GOOD, GOOD | {"completion": "none"}] * 20
     found = score_file(written(tmp_path, *rows))
     for name, (low, high) in found["intervals"].items():
         assert low <= found["metrics"][name] <= high
     assert found["intervals"]["acc@0.5"][0] < 0.5 < found["intervals"]["acc@0.5"][1]
     assert found["problems"]["none"]["answers"] == 20
-    assert "20 of 40 answers could not be read" in score(written(tmp_path, *rows)).stdout
+    assert "20 of 40 answers could not be read" in rsreward("score", written(tmp_path, *rows)).stdout
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the sample of real rollouts lies beside the project, not in it")
-def test_undoing_the_resize_is_worth_points_on_real_rollouts():
+def test_undoing_the_resize_is_worth_points_on_real_rollouts(rsreward):
     pixel, resized = (
-        json.loads(score(SHARED, "--by", "log", "--space", space, "--json").stdout) for space in ("pixel", "qwen2.5-vl")
+        json.loads(rsreward("score", SHARED, "--by", "log", "--space", space, "--json").stdout)
+        for space in ("pixel", "qwen2.5-vl")
     )
     assert pixel["rows"] == resized["rows"] == 2500
     assert resized["rows_without_size"] == 1000
