@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_all_start_methods, get_context
-from signal import SIG_IGN, SIGINT, signal
+from multiprocessing import get_context
+from signal import SIG_BLOCK, SIG_UNBLOCK, SIGINT, pthread_sigmask
 from typing import TypeVar
 
 from ..errors import InputError
@@ -25,10 +25,12 @@ def in_order(work: Callable[[T], R], tasks: Iterable[T], workers: int) -> Iterat
     if workers == 1:
         yield from map(work, tasks)
         return
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["rsreward_tools.score.measure"])  # imports torch once, for all of them
-    pool = ProcessPoolExecutor(workers, context, initializer=signal, initargs=(SIGINT, SIG_IGN))  # Ctrl-C is for us
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["rsreward_tools.score.measure"])  # imports torch once, for all of them
+    pool = ProcessPoolExecutor(workers, context)
+    pthread_sigmask(SIG_BLOCK, {SIGINT})  # its processes inherit this: Ctrl-C is for us
+    pool.submit(int)  # starts the first of them
+    pthread_sigmask(SIG_UNBLOCK, {SIGINT})
     waiting: deque[Future[R]] = deque()
     try:
         for task in tasks:
