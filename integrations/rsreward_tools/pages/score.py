@@ -13,7 +13,7 @@ from rsreward.boxes import centre_offset
 from ..errors import InputError
 from ..files import whole_file
 from ..score.broken import MOST_REASONS, describe_broken
-from ..score.measure import Scored
+from ..score.measure import Scored, tensors
 from ..score.rows import Row
 from . import render
 from .pictures import jpeg
@@ -51,8 +51,8 @@ class ScoreReport:
     def watch(self, scored: Scored) -> None:
         """Take in a chunk."""
         self.several = scored.rows[0].several
-        values = scored.columns["set_reward" if self.several else "iou"].double()
-        read = scored.columns["read"]
+        columns = tensors(scored.columns)
+        values, read = columns["set_reward" if self.several else "iou"].double(), columns["read"]
         if not self.several:
             bins = torch.where(read, 1 + (values * BINS).ceil().long(), 0)
             self.histogram += torch.bincount(bins, minlength=BINS + 2)

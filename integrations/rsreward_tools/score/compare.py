@@ -11,7 +11,7 @@ from rsreward import Tally, paired_differences
 
 from ..errors import InputError
 from .broken import BrokenRows
-from .measure import Columns, arrays, numbered, ratios_of, score_rows, tensors
+from .measure import Columns, numbered, ratios_of, score_rows, tensors
 from .options import Options
 from .processes import in_order
 from .records import Record, RecordFiles
@@ -92,8 +92,5 @@ def _compare(
             )
         else:
             pairs.append((first, second))
-    both = [
-        arrays(score_rows(list(rows), side).columns)
-        for rows, side in zip(zip(*pairs, strict=True), sides, strict=False)
-    ]
+    both = [score_rows(list(rows), side).columns for rows, side in zip(zip(*pairs, strict=True), sides, strict=False)]
     return broken, [row.cluster for row, _ in pairs if row.cluster is not None], both

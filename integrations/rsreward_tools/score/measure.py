@@ -46,18 +46,18 @@ class Scored(NamedTuple):
         rows: N of them.
         answers: what was read of each.
         preds: the boxes used of each.
-        columns: `(N,)` each: what the rows add to the sums.
+        columns: `(N,)` each: what the rows add to the sums. Arrays, for they are sent from one process to another.
     """
 
     rows: list[Row]
     answers: list[Answer]
     preds: list[list[list[float]]]
-    columns: dict[str, Tensor]
+    columns: Columns
 
 
 @dataclass
 class Measured:
-    """What a chunk adds to the totals: small, for it is sent from one process to another, and without tensors.
+    """What a chunk adds to the totals.
 
     Attributes:
         columns: `(N,)` each: what the N scored rows add to the sums.
@@ -95,19 +95,15 @@ def measure(
     measured = Measured(broken=[row for row in read if isinstance(row, Broken)])
     scored = score_rows(rows, options, boxes=write or keep) if rows else None
     if scored:
-        measured.columns = arrays(scored.columns)
+        measured.columns = scored.columns
         measured.groups = _groups(rows, options.by)
         measured.clusters = [row.cluster for row in rows if row.cluster is not None]
         measured.answers = Counter((answer.dialect, answer.kind, answer.problems) for answer in scored.answers)
         measured.unsized = sum(row.width is None for row in rows)
         measured.scored = scored if keep else None
     if write:
-        lines = _lines(scored, options.by) if scored else iter(())
-        written = [{"line": r.line, "error": r.error} if isinstance(r, Broken) else next(lines) for r in read]
-        named = [
-            line if r.file == whole else {"file": r.file.name} | line for r, line in zip(read, written, strict=True)
-        ]
-        measured.written = "".join(json.dumps(line, default=str) + "\n" for line in named).encode()
+        lines = _lines(read, _worth(scored, options.by) if scored else iter(()), whole)
+        measured.written = "".join(json.dumps(line, default=str) + "\n" for line in lines).encode()
     return measured
 
 
@@ -145,7 +141,7 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
         columns["positional_reward"] = positional_reward(pred, target)
         columns["format_reward"] = format_reward(completions, kind=kind)
     preds = [[box for box in of.tolist() if isfinite(sum(box))] for of in pred.split(counts)] if boxes else []
-    return Scored(rows, answers, preds, columns)
+    return Scored(rows, answers, preds, {name: values.numpy() for name, values in columns.items()})
 
 
 def _numbers(values: Iterable[float | None]) -> Tensor:
@@ -186,11 +182,6 @@ def _set_columns(preds: Sequence[Tensor], targets: Sequence[Tensor]) -> dict[str
     }
 
 
-def arrays(columns: dict[str, Tensor]) -> Columns:
-    """Columns that another process can be sent."""
-    return {name: values.numpy() for name, values in columns.items()}
-
-
 def tensors(columns: Columns) -> dict[str, Tensor]:
     """Columns that a tally takes."""
     return {name: torch.from_numpy(values) for name, values in columns.items()}
@@ -220,15 +211,22 @@ def _values(rows: list[Row], i: int, name: str) -> Sequence[Any]:
     return image_region(target, [row.width for row in rows], [row.height for row in rows])
 
 
-def _lines(scored: Scored, by: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """What is written of each row."""
+def _lines(read: list[Row | Broken], worth: Iterator[dict[str, Any]], whole: Path | None) -> Iterator[dict[str, Any]]:
+    """What is written of each row that was read."""
+    for row in read:
+        line = {"line": row.line} | ({"error": row.error} if isinstance(row, Broken) else next(worth))
+        yield line if row.file == whole else {"file": row.file.name} | line
+
+
+def _worth(scored: Scored, by: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Of each scored row its groups, boxes, columns and answer."""
     several = scored.rows[0].several
     names = {"read": "parsed"}
     if not several:
         names |= {name: name.replace("hits", "acc") for name in scored.columns if name.startswith("hits@")}
     table = zip(*(values.tolist() for values in scored.columns.values()), strict=True)
     for row, answer, pred, values in zip(scored.rows, scored.answers, scored.preds, table, strict=True):
-        line: dict[str, Any] = {"line": row.line} | (dict(zip(by, row.groups, strict=True)) if by else {"group": "all"})
+        line: dict[str, Any] = dict(zip(by, row.groups, strict=True)) if by else {"group": "all"}
         line["box"] = pred if several else pred[0] if pred else None
         line |= {names.get(name, name): value for name, value in zip(scored.columns, values, strict=True)}
         yield line | {"kind": answer.kind, "dialect": answer.dialect, "problems": answer.problems}

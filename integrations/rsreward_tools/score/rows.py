@@ -18,7 +18,7 @@ from rsreward.coordinates import MAX_SIDE
 
 from ..errors import InputError
 from .options import FROM_TARGET, Options
-from .records import COMPLETIONS, TARGETS, Record, RecordFiles
+from .records import COMPLETIONS, FOR_PAGE, TARGETS, Record, RecordFiles
 
 LARGEST = 1e30  # of a coordinate, as for answers
 PLAIN_NUMBERS = frozenset((int, float))
@@ -66,18 +66,18 @@ def first_several(files: RecordFiles, options: Options) -> bool | None:
 def read_row(record: Record, options: Options, several: bool | None) -> Row | Broken:
     """The checked fields of a row; `several` tells whether targets are lists of boxes, None where nothing tells."""
     try:
-        return Row(record.file, record.line, *_fields(record.content, options, several))
+        return _row(record, options, several)
     except InputError as error:
         return Broken(record.file, record.line, str(error))
 
 
-def _fields(content: Any, options: Options, several: bool | None) -> tuple[Any, ...]:
-    """What a `Row` has behind its file and line.
+def _row(found: Record, options: Options, several: bool | None) -> Row:
+    """A row.
 
     Raises:
         InputError: what is wrong, to be put behind the name of the line.
     """
-    own = _json(content) if isinstance(content, bytes) else content
+    own = _json(found.content) if isinstance(found.content, bytes) else found.content
     if not isinstance(own, dict):
         if isinstance(own, InputError):
             raise own
@@ -87,33 +87,18 @@ def _fields(content: Any, options: Options, several: bool | None) -> tuple[Any, 
     boxes, beside = _truth(own[true_in], true_in)
     record = beside | own if beside else own
     groups = tuple(None if by in FROM_TARGET else record[_field(record, by, (), own)] for by in options.by)
-    width, height = record.get("width"), record.get("height")
-    if width is not None:
-        _check_size(width, "width")
-    if height is not None:
-        _check_size(height, "height")
+    width, height = _size(record, "width"), _size(record, "height")
     if width is None or height is None:
         width = height = None
         if options.needs_sizes:
             raise InputError(f" has no 'width' and 'height', which the {options.needs_sizes} needs.")
     elif int(max(width, height)) > 200 * int(min(width, height)):
         raise InputError(f": no model reads an image of {width:g} x {height:g}, more than 200 times as long as wide.")
-    if several is None:
-        several = _is_set(boxes)
-    target = _targets(boxes, options.kind, several, true_in)
-    image, query = record.get("image"), record.get("query")
+    target, several = _true_boxes(boxes, options.kind, several, true_in)
+    image, query = (value if isinstance(value := record.get(name), str) else None for name in FOR_PAGE)
     cluster = str(record[_field(record, options.cluster, (), own)]) if options.cluster else None
-    return (
-        completion,
-        target,
-        several,
-        width,
-        height,
-        image if isinstance(image, str) else None,
-        query if isinstance(query, str) else None,
-        groups,
-        cluster,
-    )
+    where = found.file, found.line
+    return Row(*where, completion, target, several, width, height, image, query, groups, cluster)
 
 
 def _json(text: bytes | str) -> Any:
@@ -168,21 +153,20 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST and isfinite(value)
 
 
-def _check_size(value: Any, side: str) -> None:
-    if not (_number(value) and 1 <= value <= MAX_SIDE):
+def _size(record: dict[str, Any], side: str) -> float | None:
+    value = record.get(side)
+    if value is not None and not (_number(value) and 1 <= value <= MAX_SIDE):
         raise InputError(f": {side!r} must be a number of pixels, got {value!r:.200}.")
+    return value
 
 
-def _targets(value: Any, kind: BoxKind, several: bool, name: str) -> list[list[float]]:
-    """The true boxes of a row: one, or all of them where targets are lists of boxes."""
-    if not isinstance(value, list) or several != _is_set(value):
+def _true_boxes(value: Any, kind: BoxKind, several: bool | None, name: str) -> tuple[list[list[float]], bool]:
+    """The true boxes of a row, and whether they are a list; one box where targets are not lists of boxes."""
+    is_list = isinstance(value, list) and all(isinstance(box, list) for box in value)
+    if not isinstance(value, list) or several not in (None, is_list):
         form = "a list of boxes, as in the first row" if several else "one box"
         raise InputError(f": {name!r} must be {form}, got {value!r:.200}.")
-    return [_box(box, kind, name) for box in value] if several else [_box(value, kind, name)]
-
-
-def _is_set(target: Any) -> bool:
-    return isinstance(target, list) and all(isinstance(box, list) for box in target)
+    return [_box(box, kind, name) for box in (value if is_list else [value])], is_list
 
 
 def _box(box: list[Any], kind: BoxKind, name: str) -> list[float]:
