@@ -8,7 +8,10 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test bench bench-gpu smoke-verl check lint clean
+.PHONY: help demo test bench bench-gpu smoke-verl smoke-tools check lint format clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; writes runs/demo
 	$(BIN)/rsreward demo $(ARGS)
@@ -25,12 +28,24 @@ bench-gpu: .venv-bench/ready  ## the same on CUDA; writes runs/bench-gpu
 smoke-verl: .venv/ready  ## two steps of verl's main_ppo on a tiny Qwen3-VL, in both of its trainers
 	$(BIN)/python -m pytest -m slow tests/verl/test_main_ppo.py $(ARGS)
 
-lint: .venv/ready  ## ruff and mypy
+smoke-tools:  ## score a file in a fresh environment that holds the tools alone; makes .venv-tools
+	rm -rf .venv-tools
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python $(INSTALL) torch hatchling
+	.venv-tools/bin/python $(INSTALL) --no-build-isolation '.[tools]'
+	.venv-tools/bin/python tests/tools/smoke.py
+
+lint: .venv/ready  ## style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=integrations $(BIN)/lint-imports --no-logo
 
-check: lint test
+format: .venv/ready  ## mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test  ## what CI runs
 
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -47,5 +62,5 @@ check: lint test
 	$(BENCH)/python $(INSTALL) --no-deps --force-reinstall opencv-python-headless
 	touch $@
 
-clean:
-	rm -rf .venv .venv-bench runs
+clean:  ## remove what make made
+	rm -rf .venv .venv-bench .venv-tools runs

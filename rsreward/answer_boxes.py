@@ -7,33 +7,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .answers import READ_AS, BoxKind, Select, check_texts, parse_answer
-from .coordinates import Sizes, Space, space_named, to_pixels
+from .answers import READ_AS, Answer, BoxKind, Select, boxes_of, check_texts, parse_answer, uncrossed
+from .coordinates import Sizes, Space, oriented_to_pixels, space_named, to_pixels
 from .oriented import from_corners
 
 
 def parse_boxes(
-    completions: Sequence[str],
+    completions: Sequence[str | Answer],
     *,
     select: Select = "first",
     kind: BoxKind = "horizontal",
     space: str | Space = "pixel",
     width: Sizes = None,
     height: Sizes = None,
+    think_in_prompt: bool = False,
 ) -> Tensor:
     """One box a completion, in pixels of the original image.
 
     Args:
-        completions: N texts.
+        completions: N texts, or answers that `parse_answer` has read.
         select: which box of an answer with several. Of 25 such answers to a question about one object the first box
-            was right 15 times, the last 3; "only" takes none of them.
+            was right 15 times, the last 3; "only" takes none of them, nor of an answer with boxes of two kinds.
         kind: "horizontal" or "oriented"; what each reads is said in `parse_box_sets`.
         space: the coordinate space the model answers in, see `coordinates`.
         width, height: of the original images in pixels, N of each or one for all; not needed for "pixel". None where
             a size is unknown: there is no box then.
+        think_in_prompt: the template has opened the think element in the prompt, see `parse_answer`.
 
     Returns:
-        `(N, 4)`, or `(N, 5)` for oriented boxes, float32; a row of NaN where there was no box to read.
+        `(N, 4)`, float32, or `(N, 5)` for oriented boxes, float64 (no float32 is a right angle); a row of NaN where
+        there was no box to read.
 
     Raises:
         ValueError: if the space, the kind or the selection is unknown, or the space needs the image sizes.
@@ -45,40 +48,45 @@ def parse_boxes(
     """
     if select not in ("first", "last", "only"):
         raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
-    check_kind(kind)
-    check_texts(completions)
+    space = space_named(space)
     rows: list[tuple[float, ...]] = []
-    for text in completions:
-        boxes = _read(text, kind)
-        usable = len(boxes) == 1 or (boxes and select != "only")
+    for answer in _answers(completions, kind, think_in_prompt):
+        boxes = _boxes(answer, kind, space)
+        usable = boxes and (select != "only" or (len(answer.boxes) == 1 and "two-kinds" not in answer.problems))
         rows.append(boxes[-1 if select == "last" else 0] if usable else ())
     return _in_pixels(rows, kind, space, width, height)
 
 
 def parse_box_sets(
-    completions: Sequence[str],
+    completions: Sequence[str | Answer],
     *,
     kind: BoxKind = "horizontal",
     space: str | Space = "pixel",
     width: Sizes = None,
     height: Sizes = None,
+    think_in_prompt: bool = False,
 ) -> list[Tensor]:
     """All boxes of each completion, in pixels of the original image.
 
-    Horizontal boxes are read from answers of four numbers. Oriented ones are read from five, as the space's `five`
-    says, from eight (four corners in order), and from four as boxes that are not turned.
+    Horizontal boxes are read from four numbers, and from five if the angle is 0. Oriented ones are read from five, as
+    the space's `five` says, from eight (four corners), and from four as boxes that are not turned; where an answer
+    holds boxes of both kinds, those of the kind asked for are taken.
 
     Args and errors as in `parse_boxes`.
 
     Returns:
-        N tensors `(n, 4)` or `(n, 5)`, float32; n is 0 where there was no box to read.
+        N tensors `(n, 4)`, float32, or `(n, 5)`, float64. n is 0 where the answer is that there is nothing
+        (`Answer.says_none`); one row of NaN where there was no answer, or none of this kind.
 
-    >>> parse_box_sets(["{<0><0><40><20>|<90>}", "none"], kind="oriented", space="norm100", width=100, height=100)
-    [tensor([[20.0000, 10.0000, 40.0000, 20.0000,  1.5708]]), tensor([], size=(0, 5))]
+    >>> parse_box_sets(["[[1, 2, 3, 4], [5, 6, 7, 8]]", "none", "Sorry, I cannot help."])
+    [tensor([[1., 2., 3., 4.],
+            [5., 6., 7., 8.]]), tensor([], size=(0, 4)), tensor([[nan, nan, nan, nan]])]
     """
-    check_kind(kind)
-    check_texts(completions)
-    sets = [_read(text, kind) for text in completions]
+    space = space_named(space)
+    sets = [
+        () if answer.says_none else _boxes(answer, kind, space) or ((),)
+        for answer in _answers(completions, kind, think_in_prompt)
+    ]
     counts = [len(boxes) for boxes in sets]
     sizes = [_repeated(side, counts) for side in (width, height)]
     flat = _in_pixels([box for boxes in sets for box in boxes], kind, space, *sizes)
@@ -90,30 +98,42 @@ def check_kind(kind: BoxKind) -> None:
         raise ValueError(f"kind must be 'horizontal' or 'oriented', got {kind!r}.")
 
 
-def _read(text: str, kind: BoxKind) -> tuple[tuple[float, ...], ...]:
-    """The boxes of a completion that can be of this kind, as written."""
-    answer = parse_answer(text)
-    return answer.boxes if answer.kind in READ_AS[kind] else ()
+def _answers(completions: Sequence[str | Answer], kind: BoxKind, think_in_prompt: bool) -> list[Answer]:
+    check_kind(kind)
+    check_texts(completions, read=True)
+    return [parse_answer(each, think_in_prompt) if isinstance(each, str) else each for each in completions]
 
 
-def _in_pixels(
-    rows: Sequence[tuple[float, ...]], kind: BoxKind, space: str | Space, width: Sizes, height: Sizes
-) -> Tensor:
+def _boxes(answer: Answer, kind: BoxKind, space: Space) -> tuple[tuple[float, ...], ...]:
+    """The boxes of an answer that can be of this kind, x first or y first as the space has it."""
+    boxes = boxes_of(answer, kind)
+    if not boxes and kind == "horizontal" and answer.kind == "oriented":
+        boxes = tuple(_not_turned(box, space) for box in answer.boxes if box[4] % 180 == 0)
+    if answer.dialect == "named-keys" and space.order == "yx":
+        return tuple((y1, x1, y2, x2) for x1, y1, x2, y2 in boxes)
+    return boxes
+
+
+def _not_turned(box: tuple[float, ...], space: Space) -> tuple[float, ...]:
+    """The four numbers of a box of five whose angle is 0."""
+    x, y, w, h, _ = box
+    return (x - w / 2, y - h / 2, x + w / 2, y + h / 2) if space.five == "le90" else box[:4]
+
+
+def _in_pixels(rows: Sequence[tuple[float, ...]], kind: BoxKind, space: Space, width: Sizes, height: Sizes) -> Tensor:
     """Boxes as written, of 4, 5 or 8 numbers and empty ones, as `(N, 4)` or `(N, 5)` in pixels."""
-    space = space_named(space)
     if kind == "horizontal":
         return to_pixels(_table(rows, 4), space, width, height).float()
-    first, second = (to_pixels(half, space, width, height) for half in torch.split(_table(rows, 8), 4, 1))
-    is_five, is_quad = (torch.tensor([len(row) == n for row in rows], dtype=torch.bool)[:, None] for n in (5, 8))
-    degrees = [(row[4] if space.five != "corners-ccw" else -row[4]) if len(row) == 5 else 0.0 for row in rows]
-    angle = torch.tensor(degrees, dtype=torch.float64).deg2rad()[:, None]
-    low, high = first[:, :2], first[:, 2:]
-    boxes = torch.cat([(low + high) / 2, high - low, angle], 1)
-    if space.five == "le90":
-        boxes = torch.where(is_five, torch.cat([first, angle], 1), boxes)
-    boxes = torch.where(is_quad, from_corners(torch.cat([first, second], 1).view(-1, 4, 2)), boxes)
-    missing = torch.tensor([not row for row in rows], dtype=torch.bool)
-    return torch.where(missing[:, None], torch.nan, boxes).float()
+    rows = [uncrossed(row) if len(row) == 8 else row for row in rows]
+    table = _table(rows, 8)
+    upright, quads = (to_pixels(half, space, width, height) for half in torch.split(table, 4, 1))
+    low, high = torch.split(upright, 2, 1)
+    boxes = torch.cat([(low + high) / 2, high - low, torch.zeros_like(low[:, :1])], 1)
+    five, eight = (torch.tensor([len(row) == n for row in rows], dtype=torch.bool)[:, None] for n in (5, 8))
+    boxes = torch.where(five, oriented_to_pixels(table[:, :5], space, width, height), boxes)
+    boxes = torch.where(eight, from_corners(torch.cat([upright, quads], 1).view(-1, 4, 2)), boxes)
+    missing = torch.tensor([not row for row in rows], dtype=torch.bool)[:, None]
+    return torch.where(missing, torch.nan, boxes)
 
 
 def _table(rows: Sequence[tuple[float, ...]], numbers: int) -> Tensor:

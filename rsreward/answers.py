@@ -2,12 +2,17 @@
 
 The answer is what follows the last `</think>`; inside it the last closed `<answer>` element, else one that never
 closes, else the whole rest. A completion whose `<think>` never closes has no answer but an `<answer>` element that it
-opens all the same. Shapes are read by their brackets and numbers, not as JSON, which half of them fail to be.
+opens all the same. Boxes are found by their brackets and numbers, not as JSON, which half of the answers fail to be:
+one pattern runs over the answer from bracket to bracket and takes at each the first shape that fits.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+from .answer_region import answer_region
+from .answer_shapes import BOX, NUMBERS, PLAIN, USUAL_DIALECTS, dialect_of
+from .spellings import RARE_DIALECTS, read_rare, usual_signs, without
 
 Kind = Literal["horizontal", "oriented", "quad", "point", "none"]
 BoxKind = Literal["horizontal", "oriented"]
@@ -18,6 +23,7 @@ READ_AS: dict[str, tuple[Kind, ...]] = {
     "oriented": ("horizontal", "oriented", "quad"),  # four numbers are a box that is not turned
 }
 MAX_ANSWER = 16_384  # characters: more than two hundred boxes with labels
+DIALECTS = (*USUAL_DIALECTS, *RARE_DIALECTS)
 
 
 class Answer(NamedTuple):
@@ -28,12 +34,22 @@ class Answer(NamedTuple):
         kind: what the boxes are.
         dialect: how the first of them was written, one of `DIALECTS`; "none" without boxes.
         problems: names of what is wrong with the answer; see `PROBLEMS`.
+        mixed: the boxes of every kind in the order written, where there are boxes of two kinds; empty otherwise.
     """
 
     boxes: tuple[tuple[float, ...], ...] = ()
     kind: Kind = "none"
     dialect: str = "none"
     problems: tuple[str, ...] = ()
+    mixed: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def says_none(self) -> bool:
+        """Whether it is the answer that there is nothing: `none`, `[]`, or `[0, 0, 0, 0]`, which can be no box.
+
+        A refusal, a thought that was cut off and a box that cannot be read are no such answer.
+        """
+        return not any(map(any, self.boxes)) and _MAY_STAND_WITH_NONE.issuperset(self.problems)
 
 
 PROBLEMS = {
@@ -47,158 +63,76 @@ PROBLEMS = {
     "inverted": "x2 < x1 or y2 < y1",
     "degenerate": "a box without area",
     "not-finite": "a number too large to be a coordinate",
+    "two-kinds": "horizontal boxes and turned ones",
+    "coarse-and-turned": "as many horizontal boxes as turned ones, under keys that say so: the same objects twice",
+    "crossed": "four corners that are not in order around their box",
+    "fraction-fifth": "a fifth number between 0 and 1, read as an angle, that may be a score",
+    "ambiguous-keys": "numbers named x, y, width, height (a corner or the centre?), or with an angle: not read",
+    "percent": "four percentages: not read",
+    "unknown-element": "four numbers in an element whose name does not say what they are: not read",
+    "wrong-count": "a list of three, six, seven or more than eight numbers: not read",
+    "loose-numbers": "four numbers or more without brackets, or in no known order: not read",
+    "no-box": "neither a box nor the answer that there is none",
 }
+_MAY_STAND_WITH_NONE = {"answer-unclosed", "trailing-text", "degenerate", "duplicate"}
+_NO_REASON = {"answer-unclosed", "after-think-unclosed", "trailing-text", "too-long"}  # of finding no box
 
-_NUMBER = r"[-+]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?+\d++)?+"
-_COMMA = r"(?:\s*+[,，;]\s*+|\s++)"
-_PAIR = rf"\s*+{_NUMBER}{_COMMA}{_NUMBER}\s*+"
-_NEXT = rf"\s*+,\s*+[\[(]{_PAIR}[\])]"
-_FOUR_TO_NINE = rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{3,8}}+\s*+"
-_BIN = r"<\d{1,4}+>"
-
-# By what a shape starts with; the first to fit is taken. A "label", a text in JSON that is no list, and a "key" with
-# brackets are passed over: they hold no box. A "cut" is a box that the text ends in.
-_SHAPES = {
-    r"(?<=[\[(（【])(?=\s*+[-+.\d])": {
-        "pair": rf"(?<=\(){_PAIR}\)\s*+,?+\s*+\({_PAIR}\)(?!\s*+,\s*+\(\s*+[-+.\d]|(?:{_NEXT}){{2}})",
-        "list": rf"{_FOUR_TO_NINE}(?:,\s*+)?+[\])）】]",
-    },
-    rf"(?<=[\[(（【])(?={_PAIR}[\])）】])": {
-        "corners": rf"{_PAIR}[\])](?:{_NEXT}){{3,}}+",
-        "point": rf"{_PAIR}[\])）】]",
-    },
-    r"(?<=[\[(（【])": {
-        "cut": rf"\s*+{_NUMBER}(?:{_COMMA}{_NUMBER}){{0,8}}+(?:{_COMMA})?+\Z",
-    },
-    "(?<=:)": {
-        "label": r"""\s*+(?!["']\s*+[\[{]|["'][\s\d.,;()+-]*+["'])"""
-        r"""(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(?=\s*+[},\]】"])|\Z)"""
-        r"""|'[^'\\]*+(?:\\.[^'\\]*+)*+'(?=\s*+[},\]】"]))""",
-    },
-    "(?<=[{,])": {"key": r"""\s*+"[^"\\\[(]*+[\[(][^"\\]*+"(?=\s*+:)"""},
-    "(?<=<)": {
-        "bins": rf"\d{{1,4}}+>(?:{_BIN}){{3}}(?:\|<-?+\d{{1,4}}+>|(?!\|))",
-        "tag": rf"""point\s++x=["']{_NUMBER}["']\s++y=["']{_NUMBER}["']""",
-    },
-    "(?<=data-bbox=)": {"html": rf"""["']{_FOUR_TO_NINE}["']"""},
-}
-_BOX = re.compile(
-    r"[\[(（【<:={,](?:"
-    + "|".join(
-        rf"{start}(?:{'|'.join(f'(?P<{name}>{shape})' for name, shape in shapes.items())})"
-        for start, shapes in _SHAPES.items()
-    )
-    + ")"
-)
-_NUMBERS = re.compile(_NUMBER)
-
-# One box as most answers write it, with nothing else in brackets: what `_BOX` finds there, in half the time.
-_PLAIN = re.compile(
-    r"\s*+(?P<fence>```(?:json)?+\s*+)?+(?:\[\s*+)?(?P<brace>\{\s*+\"\w++\"\s*+:\s*+)?+"
-    + rf"\[\s*+({_NUMBER})\s*+,\s*+({_NUMBER})\s*+,\s*+({_NUMBER})\s*+,\s*+({_NUMBER})\s*+\]"
-    + r"[^\[(（【<=]*+\Z"
-)
 _LARGEST = 1e30  # what any space times any image size keeps within float32
+_ORDERS = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 1, 3, 2))  # of four corners; the others go round the same ways
 _KINDS: dict[int, Kind] = {4: "horizontal", 5: "oriented", 8: "quad", 2: "point"}
 
-# Shape, dialect, and what stands somewhere before the box, in order of priority. None: nothing but brackets does.
-_DIALECTS: tuple[tuple[str, str, str | None], ...] = (
-    ("bins", "geochat", "{"),
-    ("bins", "bins", ""),
-    ("html", "html", ""),
-    ("tag", "point-tag", ""),
-    ("pair", "qwen-tokens", "<|box_start|>"),
-    ("pair", "corner-pairs", ""),
-    ("corners", "corner-points", ""),
-    ("list", "fenced-json", "```"),
-    ("list", "json", "{"),
-    ("list", "deepseek", "<|det|>"),
-    ("list", "internvl", "<box>"),
-    ("list", "glm", "<|begin_of_box|>"),
-    ("list", "list", None),
-    ("list", "prose", ""),
-)
-_OPENING = str.maketrans("", "", "[(")
-DIALECTS = tuple(dialect for _, dialect, _ in _DIALECTS)
-_BY_SHAPE = {
-    shape: [(dialect, marker) for of, dialect, marker in _DIALECTS if of == shape] for shape, _, _ in _DIALECTS
-}
 
-
-def check_texts(completions: Sequence[str]) -> None:
-    """Refuse what is no list of texts.
+def check_texts(completions: Sequence[object], read: bool = False) -> None:
+    """Refuse what is not a list of texts, or of answers where those are taken too.
 
     Raises:
-        TypeError: naming the row that is none.
+        TypeError: naming the first row that is neither.
     """
-    if isinstance(completions, str):
+    if isinstance(completions, str | Answer):
         raise TypeError("completions must be a list of texts, got one text: put it into a list.")
     for row, text in enumerate(completions):
-        if not isinstance(text, str):
+        if not isinstance(text, str) and not (read and isinstance(text, Answer)):
             raise TypeError(
                 f"completions must be texts, and row {row} is a {type(text).__name__}; "
                 f"of chat messages rsreward_trl.completion_text gives the text."
             )
 
 
-def answer_region(text: str) -> tuple[str, list[str]]:
-    """The part of a completion that is its answer, and what is wrong with its frame."""
-    problems = []
-    thought = text.rfind("</think>")
-    rest = text[thought + len("</think>") :] if thought >= 0 else text
-    thinks = "<think>" in rest
-    closing = rest.rfind("</answer>")
-    opening = rest.rfind("<answer>", 0, closing) if closing >= 0 else -1
-    if opening >= 0:
-        closing = rest.find("</answer>", opening)
-        if rest[closing + len("</answer>") :].strip():
-            problems.append("trailing-text")
-        region = rest[opening + len("<answer>") : closing]
-    else:
-        opening = rest.rfind("<answer>")
-        region = rest[opening + len("<answer>") :] if opening >= 0 else rest
-        if opening >= 0:
-            problems.append("answer-unclosed")
-        elif thinks or not rest.strip():
-            return "", ["no-answer"]
-    if thinks:
-        problems.append("after-think-unclosed")
-        region = region.partition("<think>")[0]
-    return region, problems
-
-
-def parse_answer(text: str) -> Answer:
+def parse_answer(text: str, think_in_prompt: bool = False) -> Answer:
     """Read the boxes of one completion.
 
     Args:
         text: the whole completion.
+        think_in_prompt: the template has opened the think element in the prompt: what stands before its closing tag is
+            thought, and everything is where there is none.
 
     Returns:
         An `Answer`. Boxes come in the order written, a repeated box once. Where several kinds stand in one answer,
-        that of the first box counts, and points only where there is no box.
+        `boxes` are those of the kind of the first, and points only where there is no box.
 
     >>> parse_answer('<think>Near (5, 6).</think><answer>{"bbox_2d": [10, 20, 30, 40]}</answer>')
-    Answer(boxes=((10.0, 20.0, 30.0, 40.0),), kind='horizontal', dialect='json', problems=())
-    >>> parse_answer("There is none.").kind
-    'none'
+    Answer(boxes=((10.0, 20.0, 30.0, 40.0),), kind='horizontal', dialect='json', problems=(), mixed=())
+    >>> parse_answer("There is none.").says_none, parse_answer("Sorry, I cannot help.").problems
+    (True, ('no-box',))
     """
-    return read_region(*answer_region(text))
+    return read_region(*answer_region(text, think_in_prompt))
 
 
-def read_region(region: str, problems: Sequence[str] = ()) -> Answer:
+def read_region(region: str, problems: list[str]) -> Answer:
     """What stands in the part of a completion that is its answer, with these problems of its frame.
 
     Of a part that is too long only the beginning is read.
     """
-    problems = [*problems]
     if len(region) > MAX_ANSWER:
         problems.append("too-long")
         region = region[:MAX_ANSWER]
+    if "\\" in region or not region.isascii():
+        region = usual_signs(region)
     return _plain_answer(region, problems) or _any_answer(region, problems)
 
 
 def _plain_answer(region: str, problems: list[str]) -> Answer | None:
-    match = _PLAIN.match(region)
+    match = PLAIN.match(region)
     if not match:
         return None
     fence, brace, *written = match.groups()
@@ -210,9 +144,11 @@ def _plain_answer(region: str, problems: list[str]) -> Answer | None:
 
 def _any_answer(region: str, problems: list[str]) -> Answer:
     found: list[tuple[Kind, tuple[float, ...], re.Match[str]]] = []
-    for match in _BOX.finditer(region):
+    passed = []
+    for match in BOX.finditer(region):
         shape = match.lastgroup
         if shape in ("label", "key"):
+            passed.append(match)
             continue
         if shape == "cut":
             problems.append("truncated")
@@ -226,7 +162,7 @@ def _any_answer(region: str, problems: list[str]) -> Answer:
         try:
             numbers = tuple(map(float, inner.split(",")))
         except ValueError:  # rarer separators
-            numbers = tuple(map(float, _NUMBERS.findall(written)))
+            numbers = tuple(map(float, NUMBERS.findall(written)))
         kind = _KINDS.get(len(numbers))
         flaw = _flaw(numbers)
         if flaw:
@@ -237,18 +173,53 @@ def _any_answer(region: str, problems: list[str]) -> Answer:
             found.append((kind, numbers, match))
         elif shape == "corners":  # more than four points
             found += [("point", point, match) for point in zip(numbers[::2], numbers[1::2], strict=True)]
-    if not found:
-        return Answer(problems=tuple(dict.fromkeys(problems)))
+    if not found or (found[0][0] == "point" and all(kind == "point" for kind, *_ in found)):
+        rare = _rare_answer(without(region, passed), problems, bool(found))
+        if rare:
+            return rare
     kind, numbers, first = found[0]
     boxes: tuple[tuple[float, ...], ...] = (numbers,)
+    mixed: tuple[tuple[float, ...], ...] = ()
     if len(found) > 1:
         found = [each for each in found if each[0] != "point"] or found
         kind, _, first = found[0]
         boxes = tuple([box for of, box, _ in found if of == kind])
+        if len(boxes) < len(found):
+            mixed = tuple(dict.fromkeys(box for _, box, _ in found))
+            problems.append(_kinds_problem(mixed, region))
         if kind != "point" and len(set(boxes)) < len(boxes):
             problems.append("duplicate")
             boxes = tuple(dict.fromkeys(boxes))
-    return Answer(boxes, kind, _dialect(first), tuple(dict.fromkeys(problems)) if problems else ())
+    return Answer(boxes, kind, dialect_of(first), tuple(dict.fromkeys(problems)) if problems else (), mixed)
+
+
+def _rare_answer(text: str, problems: list[str], has_points: bool) -> Answer | None:
+    """Boxes in a rarer spelling, or why there is none; None where there are points and no box."""
+    dialect, boxes, unread = read_rare(text)
+    if not boxes and has_points:
+        return None
+    if boxes or _NO_REASON.issuperset(problems):
+        problems += unread
+    flaws = [_flaw(box) for box in boxes]
+    problems += filter(None, flaws)
+    boxes = [box for box, flaw in zip(boxes, flaws, strict=True) if flaw != "not-finite"]
+    kind = _KINDS[len(boxes[0])] if boxes else "none"
+    once = dict.fromkeys(box for box in boxes if len(box) == len(boxes[0]))
+    return Answer(tuple(once), kind, dialect if boxes else "none", tuple(dict.fromkeys(problems)))
+
+
+def _kinds_problem(boxes: tuple[tuple[float, ...], ...], text: str) -> str:
+    """Whether boxes of two kinds are two objects, or by their keys one that is written twice."""
+    turned = sum(len(box) != 4 for box in boxes)
+    named = re.search(r"(?i)horizontal|hbb", text) and re.search(r"(?i)oriented|rotated|obb", text)
+    return "coarse-and-turned" if named and 2 * turned == len(boxes) else "two-kinds"
+
+
+def boxes_of(answer: Answer, kind: BoxKind) -> tuple[tuple[float, ...], ...]:
+    """The boxes of an answer that can be of this kind, as written: where there are two kinds, those of its own."""
+    if answer.mixed:
+        return tuple(box for box in answer.mixed if (len(box) == 4) == (kind == "horizontal"))
+    return answer.boxes if answer.kind in READ_AS[kind] else ()
 
 
 def _flaw(numbers: tuple[float, ...]) -> str | None:
@@ -256,21 +227,35 @@ def _flaw(numbers: tuple[float, ...]) -> str | None:
         x1, y1, x2, y2 = numbers
         if -_LARGEST <= x1 < x2 <= _LARGEST and -_LARGEST <= y1 < y2 <= _LARGEST:
             return None
+    elif len(numbers) == 5 and 1 <= abs(numbers[4]) <= _LARGEST and not _flaw(numbers[:4]):
+        return None
     if not all(abs(number) <= _LARGEST for number in numbers):
         return "not-finite"
+    if len(numbers) == 8:
+        return None if uncrossed(numbers) == numbers else "crossed"
     if len(numbers) not in (4, 5):
         return None
     x1, y1, x2, y2 = numbers[:4]
     if x2 < x1 or y2 < y1:
         return "inverted"
-    return "degenerate" if x2 == x1 or y2 == y1 else None
+    if x2 == x1 or y2 == y1:
+        return "degenerate"
+    return "fraction-fifth" if 0 < numbers[-1] < 1 else None  # of five: four in order have returned
 
 
-def _dialect(match: re.Match[str]) -> str:
-    """How this box was written, from its shape and what stands before it."""
-    shape = "list" if match.lastgroup == "point" else match.lastgroup or ""
-    before = match.string[: match.start()]
-    for dialect, marker in _BY_SHAPE[shape]:
-        if marker in before if marker is not None else not before.translate(_OPENING).strip():
-            return dialect
-    raise AssertionError(f"no dialect for the shape {shape}")
+def uncrossed(quad: tuple[float, ...]) -> tuple[float, ...]:
+    """Four corners in order around their box: of the three orders that there are, the one that encloses most.
+
+    >>> uncrossed((1, 1, 9, 9, 9, 1, 1, 9))
+    (1, 1, 9, 1, 9, 9, 1, 9)
+    """
+    corners = [*zip(quad[::2], quad[1::2], strict=True)]
+
+    def area(order: tuple[int, ...]) -> float:  # half the cross product of the diagonals
+        (px, py), (qx, qy), (rx, ry), (sx, sy) = (corners[i] for i in order)
+        return abs((rx - px) * (sy - qy) - (ry - py) * (sx - qx)) / 2
+
+    best = max(_ORDERS, key=area)
+    if area(best) <= area(_ORDERS[0]) * (1 + 1e-9):
+        return quad
+    return tuple(number for i in best for number in corners[i])

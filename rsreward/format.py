@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from .answer_boxes import check_kind
-from .answers import READ_AS, Answer, BoxKind, check_texts, parse_answer, read_region
+from .answers import Answer, BoxKind, boxes_of, check_texts, parse_answer, read_region
 
 _CONTENT = r"[^<]*+(?:<(?!/?+(?:think|answer)>)[^<]*+)*+"  # none of the four tags
-# All conditions of `_share_met` but that of the box at once, in a fifth of the time.
+# All of `_conditions` at once, in a fifth of the time.
 _FORM = re.compile(
     rf"<think>(?!\s*+</think>){_CONTENT}</think>\s*+<answer>(?!\s*+</answer>)(?P<answer>{_CONTENT})</answer>"
 )
-_BOX_PROBLEMS = {"too-long", "truncated", "duplicate", "not-finite"}
+_BOX_PROBLEMS = {"too-long", "truncated", "duplicate", "not-finite", "two-kinds"}
 _CORNER_PROBLEMS = {"inverted", "degenerate"}  # of x1, y1, x2, y2, which the numbers of an oriented box need not be
 
 
@@ -25,13 +25,15 @@ def format_reward(
     kind: BoxKind | None = None,
     think_in_prompt: bool = False,
     graded: bool = False,
+    answers: Sequence[Answer] | None = None,
 ) -> Tensor:
     """1 for a completion that is `<think>...</think><answer>...</answer>` and nothing else, 0 otherwise.
 
     Six conditions: one think element that is not empty; one such answer element; nothing before the first, nothing
     behind the second, nothing between them but white space; one box in the answer that can be read. A reward that looks
-    for the pattern somewhere in the text teaches a policy to go on for ever after it. The paper's R_format, binary as
-    in VLM-R1 (inferred); the graded form is ours, for a policy that would never meet all conditions by chance.
+    for the pattern somewhere in the text teaches a policy to go on for ever after it. Tags in another spelling do not
+    count, though `parse_answer` reads what stands in them. The paper's R_format, binary as in VLM-R1 (inferred); the
+    graded form is ours, for a policy that would never meet all conditions by chance.
 
     Args:
         completions: N texts, special tokens removed.
@@ -39,12 +41,13 @@ def format_reward(
         kind: what the box must be read as, "horizontal" (four numbers) or "oriented", see `parse_boxes`. None: either.
         think_in_prompt: the template has opened the think element in the prompt already.
         graded: give the share of the conditions that are met instead.
+        answers: what `parse_answer` has read of these texts already, so that none is read twice.
 
     Returns:
         `(N,)`, float32.
 
     Raises:
-        ValueError: if the kind is unknown.
+        ValueError: if the kind is unknown, or there are not as many answers as completions.
         TypeError: if the completions are no list of texts.
 
     >>> texts = ["<think>Left.</think><answer>[1, 2, 3, 4]</answer>", "<answer>[1, 2, 3, 4]</answer>", "None."]
@@ -56,28 +59,32 @@ def format_reward(
     if kind is not None:
         check_kind(kind)
     check_texts(completions)
-    score = _share_met if graded else _strict
-    opened = "<think>" * think_in_prompt
-    return torch.tensor([score(opened + text.strip(), require_box, kind or "oriented") for text in completions])
+    if answers is not None and len(answers) != len(completions):
+        raise ValueError(f"each completion needs its answer, got {len(completions)} and {len(answers)}.")
+    scores = []
+    read: Sequence[Answer | None] = answers or [None] * len(completions)
+    for text, answer in zip(completions, read, strict=True):
+        opened = "<think>" * think_in_prompt + text.strip()
+        form = None if graded else _FORM.fullmatch(opened)
+        met = _conditions(opened) if graded else [form is not None]
+        if require_box and (graded or form):
+            if answer is None and form and "<" not in form["answer"]:  # no other tags in it
+                answer = read_region(form["answer"], [])
+            met.append(_is_one_box(answer or parse_answer(opened), kind or "oriented"))
+        scores.append(sum(met) / len(met) if graded else float(all(met)))
+    return torch.tensor(scores)
 
 
-def _strict(text: str, require_box: bool, kind: BoxKind) -> float:
-    form = _FORM.fullmatch(text)
-    return float(form is not None and (not require_box or _is_one_box(read_region(form["answer"]), kind)))
-
-
-def _share_met(text: str, require_box: bool, kind: BoxKind) -> float:
+def _conditions(text: str) -> list[bool]:
+    """The conditions but that of the box."""
     thought, answer = _element(text, "think"), _element(text, "answer")
-    met = [
+    return [
         bool(thought.strip()),
         bool(answer.strip()),
         text.startswith("<think>"),
         text.endswith("</answer>"),
         "</think>" in text and text.rpartition("</think>")[2].lstrip().startswith("<answer>"),
     ]
-    if require_box:
-        met.append(_is_one_box(parse_answer(text), kind))
-    return sum(met) / len(met)
 
 
 def _element(text: str, tag: str) -> str:
@@ -88,5 +95,8 @@ def _element(text: str, tag: str) -> str:
 
 
 def _is_one_box(read: Answer, kind: BoxKind) -> bool:
-    problems = _BOX_PROBLEMS | _CORNER_PROBLEMS if read.kind == "horizontal" else _BOX_PROBLEMS
-    return len(read.boxes) == 1 and read.kind in READ_AS[kind] and not problems.intersection(read.problems)
+    boxes = boxes_of(read, kind)
+    if len(boxes) != 1:
+        return False
+    problems = _BOX_PROBLEMS | _CORNER_PROBLEMS if len(boxes[0]) == 4 else _BOX_PROBLEMS
+    return not problems.intersection(read.problems)

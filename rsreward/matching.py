@@ -48,7 +48,7 @@ def set_reward(
         R = max over one-to-one assignments of sum positional_reward(matched pair) / max(n_pred, n_true)
 
     so that extra, missing and repeated boxes all cost. No box where there is none to find scores 1; a box where there
-    is none, and none where there are some, scores 0.
+    is none, and none where there are some, scores 0. So does a prediction of NaN alone, which is no answer.
 
     Args:
         preds, targets: B of each: `(n, 4)` or `(n, 5)`. Rows of NaN are no boxes and are left out; a prediction that
@@ -68,11 +68,11 @@ def set_reward(
     tensor([1.1000, 0.3667, 1.0000])
     """
     rows = []
-    for pred, target in _rows(preds, targets):
+    for answer, (pred, target) in zip(preds, _rows(preds, targets), strict=True):
         dtype = torch.promote_types(torch.promote_types(pred.dtype, target.dtype), torch.float32)
         pred, target = pred.to(dtype), target.to(dtype)
         if len(pred) == 0 or len(target) == 0:
-            rows.append(pred.new_tensor(float(len(pred) == len(target))))
+            rows.append(pred.new_tensor(float(len(answer) == len(target) == 0)))
             continue
         scores = positional_reward(pred[:, None], target[None], alpha=alpha, beta=beta, proximity=proximity)
         i, j = assign(scores)

@@ -9,7 +9,8 @@ Importing this package does not import TRL; asking for the trainer does.
 
 from typing import TYPE_CHECKING, Any
 
-from .columns import completion_text
+from rsreward.completions import completion_text
+
 from .rewards import BoxReward, SetReward, TextReward, as_reward_func, format_reward, positional_reward
 
 if TYPE_CHECKING:

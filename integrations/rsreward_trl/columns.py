@@ -1,121 +1,94 @@
-"""What TRL hands to reward functions, as the core takes it: texts of completions, boxes of the target column."""
+"""What is read of the dataset's columns: the options, and the checks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from rsreward.answers import BoxKind
-
-Column = Sequence[Any] | None
-LARGEST = 1e30  # of a coordinate, as for answers
-FORMS = {"horizontal": "[x1, y1, x2, y2] with x1 <= x2 and y1 <= y2", "oriented": "[cx, cy, w, h, angle in radians]"}
+from rsreward import Space
+from rsreward.answers import BoxKind, Select
+from rsreward.completions import completion_text as completion_text  # for those who look for it here
+from rsreward.coordinates import MAX_SIDE
+from rsreward.truth import Column, Format
 
 
-def completion_text(completion: Any) -> str:
-    """The text of a completion: a string, or a list of messages as TRL gives it for chats.
+@dataclass(frozen=True)
+class Reading:
+    """How answers and true boxes are read: the options of `as_reward_func`."""
 
-    Reasoning that a response parser has put in a field of its own comes back in its `<think>` element.
+    space: Space
+    select: Select = "first"
+    kind: BoxKind = "horizontal"
+    hull: bool = False
+    think_in_prompt: bool = False
+    target: str = "target"
+    target_space: Space | None = None
+    target_format: Format | None = None
 
-    Raises:
-        ValueError: if it is neither.
+    @property
+    def needs_size(self) -> str | None:
+        """The name of a space that needs the images' sizes."""
+        return next((s.name for s in (self.space, self.target_space) if s is not None and s.needs_size), None)
 
-    >>> completion_text([{"role": "assistant", "content": [{"type": "text", "text": "[1, 2, 3, 4]"}]}])
-    '[1, 2, 3, 4]'
-    """
-    if isinstance(completion, str):
-        return completion
-    if not isinstance(completion, list) or not all(isinstance(message, dict) for message in completion):
-        raise ValueError(f"a completion must be a text or a list of chat messages, got {completion!r:.100}.")
-    return "".join(map(_message_text, completion))
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the dataset that are needed."""
+        return (self.target, "width", "height") if self.needs_size else (self.target,)
 
+    @property
+    def answers(self) -> dict[str, Any]:
+        """The arguments of `parse_boxes` and `parse_box_sets` both."""
+        kind = "oriented" if self.hull else self.kind
+        return {"kind": kind, "space": self.space, "think_in_prompt": self.think_in_prompt}
 
-def _message_text(message: dict[str, Any]) -> str:
-    thought = message.get("reasoning_content") or message.get("thinking")
-    content = message.get("content") or ""
-    parts = [content] if isinstance(content, str) else content if _is_list(content) else [None]
-    texts: list[Any] = [part.get("text") or "" if isinstance(part, dict) else part for part in parts]
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"the content of a chat message must be a text or a list of parts, got {content!r:.100}.")
-    return (f"<think>{thought}</think>" if thought else "") + "".join(texts)
-
-
-def check_lengths(completions: Sequence[Any], name: str, **columns: Column) -> None:
-    """Refuse columns that have not one value for each completion.
-
-    Raises:
-        ValueError: naming the reward and the column.
-    """
-    for column, values in columns.items():
-        if values is not None and len(values) != len(completions):
-            raise ValueError(
-                f"{name}: the column {column!r} has {len(values)} rows for {len(completions)} completions: "
-                f"give one value for each."
-            )
+    @property
+    def truth(self) -> dict[str, Any]:
+        """The arguments of `target_boxes` and `target_sets`."""
+        return {"kind": self.kind, "space": self.target_space, "format": self.target_format}
 
 
-def target_boxes(column: Column, kind: BoxKind, name: str) -> Tensor:
-    """A column of one box a row as `(N, 4)` or `(N, 5)`, rows of NaN for None.
+def read_columns(
+    reading: Reading, name: str, count: int, *, target: Column, width: Column, height: Column
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The true boxes as a list, and the sizes `width` and `height` as lists, None where no space needs them.
 
     Raises:
-        ValueError: naming the reward, the column and the row that is wrong.
+        ValueError: naming the reward and the column or the row that is wrong.
     """
-    numbers = 4 if kind == "horizontal" else 5
-    rows = []
-    for row, box in enumerate(_present(column, name)):
-        values = [torch.nan] * numbers if box is None else box_numbers(box, kind)
-        if not values:
-            raise ValueError(
-                f"{name}: the column 'target' must hold finite boxes {FORMS[kind]}, or None, "
-                f"and row {row} of this batch holds {box!r}."
-            )
-        rows.append(values)
-    return torch.tensor(rows, dtype=torch.float32).view(-1, numbers)
+    if target is None:
+        raise ValueError(
+            f"{name} needs the column {reading.target!r} with the true box of each row: add it to the dataset."
+        )
+    given = {reading.target: target, "width": width, "height": height}
+    lists = {column: _as_list(values, column, name, count) for column, values in given.items() if values is not None}
+    boxes = lists[reading.target]
+    if reading.needs_size is None:
+        return boxes, {"width": None, "height": None}
+    if width is None or height is None:
+        raise ValueError(
+            f"{name} reads boxes in the space {reading.needs_size!r} and needs the columns 'width' and 'height' of the "
+            f"original images: add them to the dataset."
+        )
+    for row, (box, *sides) in enumerate(zip(boxes, lists["width"], lists["height"], strict=True)):
+        known = [side for side in sides if side is not None and side == side]
+        if not all(isinstance(side, Real) for side in known):
+            raise ValueError(f"{name}: width and height must be numbers, and row {row} holds {sides}.")
+        if not all(1 <= side <= MAX_SIDE for side in known):
+            raise ValueError(f"{name}: width and height must be from 1 to {MAX_SIDE} pixels, and in row {row} are not.")
+        if box is not None and len(known) < 2:
+            raise ValueError(f"{name}: row {row} of this batch has a target but no width or height.")
+    return boxes, {"width": lists["width"], "height": lists["height"]}
 
 
-def target_sets(column: Column, kind: BoxKind, name: str) -> list[Tensor | None]:
-    """A column of lists of boxes as tensors `(n, 4)` or `(n, 5)`; None stays None, an empty list is no object.
-
-    Raises:
-        ValueError: naming the reward, the column and the row that is wrong.
-    """
-    sets: list[Tensor | None] = []
-    for row, boxes in enumerate(_present(column, name)):
-        if boxes is None:
-            sets.append(None)
-            continue
-        values = [box_numbers(box, kind) for box in boxes] if _is_list(boxes) else [[]]
-        if not all(values):
-            raise ValueError(
-                f"{name}: the column 'target' must hold lists of finite boxes {FORMS[kind]}, or None, "
-                f"and row {row} of this batch holds {boxes!r}."
-            )
-        sets.append(torch.tensor(values, dtype=torch.float32).view(-1, 4 if kind == "horizontal" else 5))
-    return sets
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | dict)
-
-
-def _present(column: Column, name: str) -> Sequence[Any]:
-    if column is None:
-        raise ValueError(f"{name} needs the column 'target' with the true box of each row: add it to the dataset.")
-    return column
-
-
-def box_numbers(box: Any, kind: BoxKind) -> list[float]:
-    """The numbers of a true box; empty if it is none of this kind.
-
-    >>> box_numbers([1, 2, 3, 4], "horizontal"), box_numbers([3, 2, 1, 4], "horizontal")
-    ([1.0, 2.0, 3.0, 4.0], [])
-    """
-    try:
-        values = [] if isinstance(box, str) else [float(v) for v in box]
-    except (TypeError, ValueError, OverflowError):
-        return []
-    if len(values) != (4 if kind == "horizontal" else 5) or not all(abs(v) <= LARGEST for v in values):
-        return []
-    sides = (values[2] - values[0], values[3] - values[1]) if kind == "horizontal" else values[2:4]
-    return values if min(sides) >= 0 else []
+def _as_list(values: Any, column: str, name: str, count: int) -> list[Any]:
+    values = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(values, str | dict) or not hasattr(values, "__len__"):
+        raise ValueError(
+            f"{name}: the column {column!r} must be a list with one value for each completion, got "
+            f"{type(values).__name__}."
+        )
+    if len(values) != count:
+        raise ValueError(
+            f"{name}: the column {column!r} has {len(values)} rows for {count} completions: give one value for each."
+        )
+    return list(values)

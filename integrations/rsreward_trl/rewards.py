@@ -1,4 +1,4 @@
-"""Core rewards as TRL reward functions: called by keyword with completions and the dataset's columns."""
+"""Core rewards as TRL reward functions: called with the completions and the dataset's columns."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -10,9 +10,13 @@ from torch import Tensor
 
 import rsreward
 from rsreward import Space, gaussian_proximity, iou, oriented_iou, parse_box_sets, parse_boxes, set_reward, space_named
-from rsreward.answers import BoxKind, Select
+from rsreward.answers import BoxKind, Select, check_texts
+from rsreward.completions import completion_text
+from rsreward.coordinates import Five, Order
+from rsreward.polygons import hull_of_oriented
+from rsreward.truth import Column, Format, read_truth, target_boxes, target_sets
 
-from .columns import Column, check_lengths, completion_text, target_boxes, target_sets
+from .columns import Reading, read_columns
 
 Log = Callable[[str, Any], None] | None
 
@@ -21,29 +25,43 @@ def as_reward_func(
     reward: Callable[..., Tensor],
     *,
     space: str | Space = "pixel",
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    five: Five | None = None,
+    order: Order | None = None,
+    think_in_prompt: bool = False,
     select: Select = "first",
     kind: BoxKind | None = None,
+    hull: bool = False,
+    target: str = "target",
+    target_space: str | Space | None = None,
+    target_format: Format | None = None,
     name: str | None = None,
     **options: Any,
 ) -> "BoxReward | SetReward | TextReward":
-    """A core reward as a reward function for TRL's trainers.
+    """A core reward as a reward function for TRL's trainers, and for others that hand over columns in the same way.
 
     Args:
         reward: a function of `(pred, target)` boxes such as `rsreward.positional_reward` or `rsreward.iou`, one of
             `(preds, targets)` sets of boxes such as `rsreward.set_reward`, or one of `(completions)` such as
-            `rsreward.format_reward`.
-        space: the coordinate space the model answers in, such as "qwen2.5-vl"; only for rewards of boxes.
+            `rsreward.format_reward`. What follows is for rewards of boxes; `kind` and `think_in_prompt` are for all.
+        space: the coordinate space the model answers in, such as "qwen2.5-vl".
+        min_pixels, max_pixels, five, order: where these are not as the space has them, see `rsreward.Space`.
+        think_in_prompt: the chat template has opened the `<think>` element in the prompt.
         select: which box of an answer with several; only for rewards of one box.
         kind: "horizontal" or "oriented": what is read out of the answers. If not given, "horizontal" for rewards of
             boxes, and either for the format reward.
+        hull: read turned boxes too, and score their bounding boxes against the horizontal true ones.
+        target: the column of the true boxes.
+        target_space, target_format: what they are written in, see `rsreward.truth.read_truth`.
         name: what it is logged as; the function's own name if not given.
         **options: passed on to the reward, such as `alpha` and `beta`.
 
     Returns:
-        A picklable callable with a `__name__`. A reward of boxes reads the dataset's columns `target` (pixels of the
-        original image: a box, for a reward of sets a list of boxes; None where a row has none: its reward is None,
-        which TRL leaves out) and, where the space needs them, `width` and `height`. It logs its IoU, its parse rate
-        and, for the positional reward, its proximity.
+        A picklable callable with a `__name__`. A reward of boxes reads the dataset's column `target` (a box, for a
+        reward of sets a list of boxes; None where a row has none: its reward is None, which TRL leaves out) and, where
+        a space needs them, `width` and `height` of the original images. It logs its IoU, its parse rate and, for the
+        positional reward, its proximity.
 
     Raises:
         ValueError: if the reward takes neither boxes nor completions, or the space or an option is wrong.
@@ -54,23 +72,28 @@ def as_reward_func(
     >>> reward(completions=["<answer>[0, 0, 500, 500]</answer>"], target=[[0, 0, 400, 400]], width=[800], height=[800])
     [1.5]
     """
-    space = space_named(space)
+    space = space_named(space, min_pixels=min_pixels, max_pixels=max_pixels, five=five, order=order)
     parameters = list(inspect.signature(reward).parameters)
     name = name or str(getattr(reward, "__name__", type(reward).__name__))
     if parameters[:1] == ["completions"]:
-        if kind is not None:
-            options["kind"] = kind
+        options |= {"kind": kind} if kind is not None else {}
+        options |= {"think_in_prompt": True} if think_in_prompt else {}
         reward([""], **options)
         return TextReward(reward, name, options)
+    if hull and kind == "oriented":
+        raise ValueError("hull scores bounding boxes, which are horizontal: leave out hull or kind='oriented'.")
     kind = kind or "horizontal"
     # Wrong options are refused now, not after the first rollouts.
+    read_truth([], format=target_format, space=target_space)
     example = parse_boxes(["[1, 2, 3, 4]"], select=select, kind=kind)
+    truth_space = None if target_space is None else space_named(target_space)
+    reading = Reading(space, select, kind, hull, think_in_prompt, target, truth_space, target_format)
     if parameters[:2] == ["pred", "target"]:
         reward(example, example, **options)
-        return BoxReward(reward, space, select, kind, name, options)
+        return BoxReward(reward, reading, name, options)
     if parameters[:2] == ["preds", "targets"]:
         reward([example], [example], **options)
-        return SetReward(reward, space, select, kind, name, options)
+        return SetReward(reward, reading, name, options)
     raise ValueError(
         f"as_reward_func needs a function of (pred, target), of (preds, targets) or of (completions), and {name} takes "
         f"({', '.join(parameters)})."
@@ -83,39 +106,30 @@ class TextReward:
     def __init__(self, reward: Callable[..., Tensor], name: str, options: dict[str, Any]) -> None:
         self.reward, self.__name__, self.options = reward, name, options
 
-    def __call__(self, *, completions: Sequence[Any], **columns: Any) -> list[float]:
-        scores: list[float] = self.reward([completion_text(c) for c in completions], **self.options).tolist()
+    def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float]:
+        scores: list[float] = self.reward(_texts(completions), **self.options).tolist()
         return scores
 
 
 class BoxReward:
     """A reward of the predicted box against the true one."""
 
-    def __init__(
-        self,
-        reward: Callable[..., Tensor],
-        space: Space,
-        select: Select,
-        kind: BoxKind,
-        name: str,
-        options: dict[str, Any],
-    ) -> None:
-        self.reward, self.space, self.select, self.kind = reward, space, select, kind
-        self.__name__, self.options = name, options
+    def __init__(self, reward: Callable[..., Tensor], reading: Reading, name: str, options: dict[str, Any]) -> None:
+        self.reward, self.reading, self.__name__, self.options = reward, reading, name, options
 
     def __call__(
         self,
-        *,
         completions: Sequence[Any],
-        target: Column = None,
+        *,
         width: Column = None,
         height: Column = None,
         log_metric: Log = None,
         log_extra: Log = None,
         **columns: Any,
     ) -> list[float | None]:
+        target = columns.get(self.reading.target)
         pred, truth = self.boxes(completions, target=target, width=width, height=height)
-        known = torch.tensor([box is not None for box in _rows(target)])
+        known = _known(target)
         scores = self.reward(pred, truth, **self.options)
         parts = self.parts(pred, truth) if log_metric or log_extra else {}
         if log_metric is not None and (known.any() or dist.is_initialized()):
@@ -131,42 +145,39 @@ class BoxReward:
     def boxes(
         self, completions: Sequence[Any], *, target: Column, width: Column = None, height: Column = None
     ) -> tuple[Any, Any]:
-        """Predicted and true boxes in pixels, `(N, 4)` or `(N, 5)` each; rows of NaN where there is none."""
-        truth = target_boxes(target, self.kind, self.__name__)
-        self.check_sizes(completions, target, width, height)
-        texts = [completion_text(c) for c in completions]
-        sizes = {"width": width, "height": height}
-        return parse_boxes(texts, select=self.select, kind=self.kind, space=self.space, **sizes), truth
+        """Predicted and true boxes in pixels, `(N, 4)` or `(N, 5)` each; rows of NaN where there is none.
+
+        Raises:
+            ValueError: naming the reward and the column, or the row, that is wrong.
+        """
+        texts = _texts(completions)
+        target, sizes = read_columns(self.reading, self.__name__, len(texts), target=target, width=width, height=height)
+        truth = self.truth(target, sizes)
+        # Findings about the frame of reference (rsreward.frame) are to be raised here: texts, truth and sizes at hand.
+        return self.predicted(texts, sizes), truth
+
+    def predicted(self, texts: list[str], sizes: dict[str, Any]) -> Any:
+        """What the answers hold, in pixels."""
+        boxes = parse_boxes(texts, select=self.reading.select, **self.reading.answers, **sizes)
+        return hull_of_oriented(boxes) if self.reading.hull else boxes
+
+    def truth(self, target: Sequence[Any], sizes: dict[str, Any]) -> Any:
+        """The true boxes, in pixels."""
+        return target_boxes(target, name=self._name_of_target, **self.reading.truth, **sizes)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the dataset that are needed."""
-        return ("target", "width", "height") if self.space.needs_size else ("target",)
-
-    def check_sizes(self, completions: Sequence[Any], target: Column, width: Column, height: Column) -> None:
-        """Refuse columns of other lengths, and rows with a target whose image has no size where the space needs one."""
-        check_lengths(completions, self.__name__, target=target, width=width, height=height)
-        if not self.space.needs_size:
-            return
-        if width is None or height is None:
-            raise ValueError(
-                f"{self.__name__} reads answers in the space {self.space.name!r} and needs the columns 'width' and "
-                f"'height' of the original images: add them to the dataset."
-            )
-        for row, (box, *sizes) in enumerate(zip(_rows(target), width, height, strict=True)):
-            if any(isinstance(side, str) for side in sizes):
-                raise ValueError(f"{self.__name__}: width and height must be numbers, and row {row} holds {sizes}.")
-            if box is not None and any(side is None or side != side for side in sizes):
-                raise ValueError(f"{self.__name__}: row {row} of this batch has a target but no width or height.")
+    def _name_of_target(self) -> str:
+        return f"{self.__name__}: the column {self.reading.target!r}"
 
     def ious(self, completions: Sequence[Any], **columns: Any) -> Tensor:
         """IoU of each completion, `(N,)`; NaN where the row has no target."""
-        known = torch.tensor([box is not None for box in columns["target"]])
-        return torch.where(known, self.overlap(*self.boxes(completions, **columns)), torch.nan)
+        target = columns.pop(self.reading.target, None)
+        pred, truth = self.boxes(completions, target=target, **columns)
+        return torch.where(_known(target), self.overlap(pred, truth), torch.nan)
 
     def overlap(self, pred: Any, truth: Any) -> Tensor:
         """IoU of each row, `(N,)`."""
-        return iou(pred, truth) if self.kind == "horizontal" else oriented_iou(pred, truth)
+        return iou(pred, truth) if self.reading.kind == "horizontal" else oriented_iou(pred, truth)
 
     def parts(self, pred: Any, truth: Any) -> dict[str, Tensor]:
         """What the reward is made of, row by row, for the logs."""
@@ -184,24 +195,34 @@ class SetReward(BoxReward):
         self, completions: Sequence[Any], *, target: Column, width: Column = None, height: Column = None
     ) -> tuple[Any, Any]:
         """Predicted and true boxes in pixels, N tensors `(n, 4)` or `(n, 5)` each."""
-        sets = target_sets(target, self.kind, self.__name__)
-        self.check_sizes(completions, target, width, height)
-        texts = [completion_text(c) for c in completions]
-        preds = parse_box_sets(texts, kind=self.kind, space=self.space, width=width, height=height)
+        preds, sets = super().boxes(completions, target=target, width=width, height=height)
         return preds, [pred[:0] if truth is None else truth for pred, truth in zip(preds, sets, strict=True)]
+
+    def predicted(self, texts: list[str], sizes: dict[str, Any]) -> Any:
+        preds = parse_box_sets(texts, **self.reading.answers, **sizes)
+        return [hull_of_oriented(boxes) for boxes in preds] if self.reading.hull else preds
+
+    def truth(self, target: Sequence[Any], sizes: dict[str, Any]) -> Any:
+        return target_sets(target, name=self._name_of_target, **self.reading.truth, **sizes)
 
     def overlap(self, pred: Any, truth: Any) -> Tensor:
         return set_reward(pred, truth, beta=0.0)
 
     def parts(self, pred: Any, truth: Any) -> dict[str, Tensor]:
-        counts = torch.tensor([float(len(boxes)) for boxes in pred])
-        empty = torch.tensor([len(boxes) == 0 for boxes in truth])  # no box is the right answer there
-        return {"iou": self.overlap(pred, truth), "parse_rate": ((counts > 0) | empty).float(), "boxes": counts}
+        counts = torch.tensor([boxes.isfinite().all(-1).sum().item() for boxes in pred], dtype=torch.float32)
+        rightly_none = torch.tensor([len(p) == len(t) == 0 for p, t in zip(pred, truth, strict=True)], dtype=torch.bool)
+        return {"iou": self.overlap(pred, truth), "parse_rate": ((counts > 0) | rightly_none).float(), "boxes": counts}
 
 
-def _rows(column: Column) -> Sequence[Any]:
-    """A column that may be an array or missing."""
-    return () if column is None else column
+def _texts(completions: Sequence[Any]) -> list[str]:
+    if isinstance(completions, str):
+        check_texts(completions)
+    return [completion_text(completion) for completion in completions]
+
+
+def _known(target: Any) -> Tensor:
+    """Which rows have a target, `(N,)`, bool."""
+    return torch.tensor([box is not None for box in target], dtype=torch.bool)
 
 
 def _rounded(boxes: Tensor) -> list[Any] | None:

@@ -1,9 +1,9 @@
-"""The spatial-consistency weight inside TRL's GRPOTrainer.
+"""The spatial-consistency weight inside TRL's trainers of groups: GRPO, RLOO and what is derived from them.
 
-TRL has no hook for advantages. Two methods are wrapped: after `_calculate_rewards` the IoU of every rollout is gathered
-from all processes, so that groups are whole; after `_generate_and_score_completions` the advantages of this process are
-multiplied by the weight of their group, as are those that TRL has logged. Both names and signatures stand from TRL
-0.20 to 1.16.
+After `_calculate_rewards` the IoU of every rollout is gathered from all processes, so that groups are whole. Where TRL
+has the hook `_transform_advantages` (its pull request 7298), the advantages are weighted there. Elsewhere those of this
+process are weighted after `_generate_and_score_completions`, and with them those that TRL has logged. Both names and
+signatures stand from TRL 0.20 to 1.16.
 """
 
 import inspect
@@ -21,24 +21,38 @@ from rsreward import consistency_weight, group_statistics
 
 from .rewards import BoxReward
 
-_WRAPPED = {
+_OVERRIDDEN = {
     "_calculate_rewards": ["inputs", "prompts", "completions", "completion_ids_list"],
     "_generate_and_score_completions": ["inputs"],
 }
+_HOOK = "_transform_advantages"
 
 
 class SpatialConsistencyMixin:
-    """Put before a GRPO trainer: `class MyTrainer(SpatialConsistencyMixin, GMPOTrainer): ...`.
+    """Put before a trainer of groups: `class MyTrainer(SpatialConsistencyMixin, RLOOTrainer): ...`.
 
     Args:
         consistency: options of `rsreward.consistency_weight`, such as `{"normalize": True}`.
 
-    All other arguments are the trainer's own.
+    All other arguments are the trainer's own. What the weight does is said at `attach_spatial_consistency`.
     """
+
+    _consistency: "_Consistency"
 
     def __init__(self, *args: Any, consistency: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        attach_spatial_consistency(self, **(consistency or {}))
+        self._consistency = _Consistency(self, super(), consistency or {})
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
+        plain = super()._calculate_rewards  # type: ignore[misc]
+        return self._consistency.calculate_rewards(plain, inputs, prompts, completions, completion_ids_list)
+
+    def _transform_advantages(self, advantages: Tensor) -> Tensor:
+        return self._consistency.transform_advantages(super()._transform_advantages, advantages)  # type: ignore[misc]
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        plain = super()._generate_and_score_completions  # type: ignore[misc]
+        return self._consistency.generate_and_score_completions(plain, inputs)
 
 
 class SpatialConsistencyGRPOTrainer(SpatialConsistencyMixin, GRPOTrainer):
@@ -50,13 +64,13 @@ class SpatialConsistencyGRPOTrainer(SpatialConsistencyMixin, GRPOTrainer):
 
 
 def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
-    """Give a GRPO trainer that is built already the spatial-consistency weight.
+    """Give a trainer that is built already the spatial-consistency weight.
 
         A'_i = w(group of i) A_i,    w = consistency_weight(IoUs of the group, **weights)
 
     It works with every `scale_rewards`, `loss_type` and `multi_objective_aggregation`, since it comes after the
-    advantages and before the loss. With a KL coefficient (`beta` above 0) the KL term is not weighted. Groups that
-    hold a row without a target keep weight 1.
+    advantages and before the loss. With a KL coefficient (`beta` above 0) GRPO's KL term is not weighted; RLOO's, which
+    is part of the reward, is. Groups that hold a row without a target keep weight 1.
 
     Among TRL's metrics stand then the mean weight, IoU and variance (`consistency/...`) and the seconds that a batch of
     rollouts costs beside its generation (`rsreward/rewards_time` for all reward functions, `gather_time`,
@@ -67,61 +81,97 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
         ValueError: if no reward function knows the IoU, its columns are missing from the trainer's `train_dataset`, the
             options are wrong, or the trainer has the weight already.
     """
-    for name, expected in _WRAPPED.items():
-        method = getattr(trainer, name, None)
-        found = list(inspect.signature(method).parameters) if method else None
-        if found != expected:
-            what = "does not exist" if found is None else f"takes ({', '.join(found)})"
-            raise TypeError(
-                f"the consistency weight wraps {type(trainer).__name__}.{name}({', '.join(expected)}), which {what} "
-                "here: use trl >= 1.0, < 2, and report it if that is what you have."
-            )
-    if getattr(trainer, "_has_spatial_consistency", False):
+    if hasattr(trainer, "_consistency"):
         raise ValueError("this trainer has the consistency weight already: attach it once.")
-    consistency_weight(torch.zeros(1, 1), **weights)  # options are checked now, not after the first generation
-    rewards = [r for r in trainer.reward_funcs if isinstance(r, BoxReward)]
-    if not rewards:
-        raise ValueError(
-            "the consistency weight needs the IoU of every rollout: make one of reward_funcs with "
-            "as_reward_func(positional_reward, ...)."
-        )
-    _check_columns(getattr(trainer, "train_dataset", None), rewards)
-    calculate_rewards = trainer._calculate_rewards
-    generate_and_score = trainer._generate_and_score_completions
-    ious = torch.empty(0)
+    consistency = _Consistency(trainer, trainer, weights)
+    plain = {name: getattr(trainer, name, None) for name in (*_OVERRIDDEN, _HOOK)}
 
-    def with_ious(inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
-        nonlocal ious
-        with _timed(trainer, "rewards"):
-            scores: Tensor = calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        with _timed(trainer, "gather"):
-            columns = {c: [row[c] for row in inputs] for c in ("target", "width", "height") if c in inputs[0]}
-            ious = gather(rewards[0].ious(completions, **columns).to(trainer.accelerator.device))
+    def calculate_rewards(inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
+        arguments = inputs, prompts, completions, completion_ids_list
+        return consistency.calculate_rewards(plain["_calculate_rewards"], *arguments)
+
+    def transform_advantages(advantages: Tensor) -> Tensor:
+        return consistency.transform_advantages(plain[_HOOK], advantages)
+
+    def generate_and_score_completions(inputs: Any) -> dict[str, Any]:
+        return consistency.generate_and_score_completions(plain["_generate_and_score_completions"], inputs)
+
+    trainer._consistency = consistency
+    trainer._calculate_rewards = calculate_rewards
+    if consistency.has_hook:
+        trainer._transform_advantages = transform_advantages
+    trainer._generate_and_score_completions = generate_and_score_completions
+
+
+class _Consistency:
+    """What is done around the three methods of a trainer; `plain` has them as they were."""
+
+    def __init__(self, trainer: Any, plain: Any, weights: dict[str, Any]) -> None:
+        for name, expected in _OVERRIDDEN.items():
+            method = getattr(plain, name, None)
+            found = list(inspect.signature(method).parameters) if method else None
+            if found != expected:
+                what = "does not exist" if found is None else f"takes ({', '.join(found)})"
+                raise TypeError(
+                    f"the consistency weight needs {type(trainer).__name__}.{name}({', '.join(expected)}), which "
+                    f"{what} here: use trl >= 1.0, < 2, and report it if that is what you have."
+                )
+        consistency_weight(torch.zeros(1, 1), **weights)  # options are checked now, not after the first generation
+        rewards = [r for r in trainer.reward_funcs if isinstance(r, BoxReward)]
+        if not rewards:
+            raise ValueError(
+                "the consistency weight needs the IoU of every rollout: make one of reward_funcs with "
+                "as_reward_func(positional_reward, ...)."
+            )
+        _check_columns(getattr(trainer, "train_dataset", None), rewards)
+        self.trainer, self.reward, self.weights = trainer, rewards[0], weights
+        self.has_hook = hasattr(plain, _HOOK)
+        self.ious = torch.empty(0)
+
+    def calculate_rewards(self, plain: Any, inputs: Any, *arguments: Any) -> Tensor:
+        with self._timed("rewards"):
+            scores: Tensor = plain(inputs, *arguments)
+        with self._timed("gather"):
+            _, completions, _ = arguments
+            columns = {c: [row[c] for row in inputs] for c in self.reward.reading.columns if c in inputs[0]}
+            self.ious = gather(self.reward.ious(completions, **columns).to(self.trainer.accelerator.device))
         return scores
 
-    def with_weights(inputs: Any) -> dict[str, Any]:
-        output: dict[str, Any] = generate_and_score(inputs)
-        with _timed(trainer, "weight"):
-            weigh(output)
+    def transform_advantages(self, plain: Any, advantages: Tensor) -> Tensor:
+        """The gathered advantages, weighted."""
+        advantages = plain(advantages)
+        with self._timed("weight"):
+            return _times(advantages, self._weight_of_each())
+
+    def generate_and_score_completions(self, plain: Any, inputs: Any) -> dict[str, Any]:
+        output: dict[str, Any] = plain(inputs)
+        if not self.has_hook:
+            with self._timed("weight"):
+                each, advantages = self._weight_of_each(), output["advantages"]
+                _rescale_logged(self.trainer._logs["advantages"], each.tolist())
+                start = self.trainer.accelerator.process_index * len(advantages)
+                output["advantages"] = _times(advantages, each[start : start + len(advantages)])
         return output
 
-    def weigh(output: dict[str, Any]) -> None:
-        mode = _mode(trainer)
-        groups = ious.view(-1, trainer.num_generations if mode == "train" else trainer.num_generations_eval)
+    def _weight_of_each(self) -> Tensor:
+        """The weight of the group of every rollout of all processes."""
+        trainer, mode = self.trainer, self._mode
+        groups = self.ious.view(-1, trainer.num_generations if mode == "train" else trainer.num_generations_eval)
         known = ~groups.isnan().any(-1)
         weight = torch.ones_like(groups[:, 0])
-        weight[known] = consistency_weight(groups[known], **weights)
+        weight[known] = consistency_weight(groups[known], **self.weights)
         _log(trainer._metrics[mode], groups[known], weight[known])
-        each = weight.repeat_interleave(groups.shape[1])
-        _rescale_logged(trainer._logs["advantages"], each.tolist())
-        advantages = output["advantages"]
-        start = trainer.accelerator.process_index * len(advantages)
-        local = each[start : start + len(advantages)].to(advantages)
-        output["advantages"] = advantages * local.view(-1, *[1] * (advantages.dim() - 1))
+        return weight.repeat_interleave(groups.shape[1])
 
-    trainer._has_spatial_consistency = True
-    trainer._calculate_rewards = with_ious
-    trainer._generate_and_score_completions = with_weights
+    @property
+    def _mode(self) -> str:
+        return "train" if self.trainer.model.training else "eval"
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.trainer._metrics[self._mode][f"rsreward/{name}_time"].append(time.perf_counter() - start)
 
 
 def _check_columns(dataset: Any, rewards: list[BoxReward]) -> None:
@@ -131,23 +181,17 @@ def _check_columns(dataset: Any, rewards: list[BoxReward]) -> None:
     except (TypeError, LookupError, NotImplementedError):
         return
     for reward in rewards if isinstance(row, dict) else ():
-        missing = [name for name in reward.columns if name not in row]
+        missing = [name for name in reward.reading.columns if name not in row]
         if missing:
             raise ValueError(
-                f"{reward.__name__} in the space {reward.space.name!r} needs the columns {', '.join(missing)} of "
-                f"train_dataset, which has {', '.join(row)}: add them."
+                f"{reward.__name__} in the space {reward.reading.space.name!r} needs the columns {', '.join(missing)} "
+                f"of train_dataset, which has {', '.join(row)}: add them."
             )
 
 
-def _mode(trainer: Any) -> str:
-    return "train" if trainer.model.training else "eval"
-
-
-@contextmanager
-def _timed(trainer: Any, name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    trainer._metrics[_mode(trainer)][f"rsreward/{name}_time"].append(time.perf_counter() - start)
+def _times(advantages: Tensor, weight: Tensor) -> Tensor:
+    """Advantages `(N,)` or `(N, T)` times one weight a row."""
+    return advantages * weight.to(advantages).view(-1, *[1] * (advantages.dim() - 1))
 
 
 def _log(metrics: Any, groups: Tensor, weight: Tensor) -> None:

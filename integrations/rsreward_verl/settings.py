@@ -10,8 +10,10 @@ import torch
 
 from rsreward import consistency_weight
 
+from .score import check_options
+
 MODULE = "rsreward_verl"
-TRAINER_MODE = "rsreward_sync"
+TRAINER_MODES = {f"rsreward_{mode}": mode for mode in ("sync", "colocate_async", "separate_async")}
 _IGNORED = {
     "custom_reward_function.path": "reward.custom_reward_function.path",
     "reward_model.reward_manager": "reward.reward_manager.name",
@@ -50,7 +52,7 @@ def check_config(config: Any) -> None:
     for key, instead in _IGNORED.items():
         section, name = key.split(".")
         value = (config.get(section) or {}).get(name)
-        if value is not None and (MODULE in str(value) or any(ours) or weighted is not None or mode == TRAINER_MODE):
+        if value is not None and (MODULE in str(value) or any(ours) or weighted is not None or mode in TRAINER_MODES):
             raise ValueError(f"verl ignores {key}={value} from 0.9 on: use {instead}.")
     if ours[1] and function.get("path"):
         raise ValueError(
@@ -62,10 +64,11 @@ def check_config(config: Any) -> None:
         _try_reward(reward_options(config), "reward.reward_kwargs")
     if weighted is None:
         return
-    if v1 and mode != TRAINER_MODE:
+    if v1 and mode not in TRAINER_MODES:
+        ours_instead = f"rsreward_{mode}" if f"rsreward_{mode}" in TRAINER_MODES else " or ".join(TRAINER_MODES)
         raise ValueError(
             f"trainer.v1.trainer_mode={mode} would train without the consistency weight that rsreward.consistency asks "
-            f"for: use {TRAINER_MODE}."
+            f"for: use {ours_instead}."
         )
     if f"{MODULE}.trainer" not in sys.modules:
         raise ValueError(
@@ -79,10 +82,7 @@ def check_config(config: Any) -> None:
 
 
 def _try_reward(options: dict[str, Any], key: str) -> None:
-    from .reward import compute_score
-
-    truth = '{"bbox": [0, 0, 10, 10], "width": 100, "height": 100}'
     try:
-        compute_score(key, "<answer>[0, 0, 10, 10]</answer>", truth, **options)
+        check_options(**options)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{key}: {error}") from None

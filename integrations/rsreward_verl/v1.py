@@ -6,32 +6,35 @@ import torch
 import transfer_queue as tq
 from omegaconf import DictConfig
 from tensordict import TensorDict
-from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
+from verl.trainer.ppo.v1 import register_trainer
+from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
+from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
-from .settings import TRAINER_MODE, check_config, consistency_options
+from .settings import TRAINER_MODES, check_config, consistency_options
 from .weights import GroupWeights
 
 
-@register_trainer(TRAINER_MODE)
-class SpatialConsistencyTrainerSync(PPOTrainerSync):
-    """verl's synchronous trainer whose advantages carry the weight of their group.
+class SpatialConsistencyMixin:
+    """Advantages that carry the weight of their group, for each of verl's trainers.
 
         A'_i = w(group of i) A_i
 
-    `trainer.v1.trainer_mode=rsreward_sync` chooses it; `rsreward.consistency` holds the options of
-    `rsreward.consistency_weight`. Its replay buffer hands out whole groups, so the statistics are those of all rollouts
-    of a prompt that did not fail. The returns stay as they are.
+    `rsreward.consistency` holds the options of `rsreward.consistency_weight`. The replay buffers, the asynchronous ones
+    too, hand out whole groups, so the statistics are those of all rollouts of a prompt that did not fail. The returns
+    stay as they are.
     """
 
     def __init__(self, config: DictConfig) -> None:
         check_config(config)
         self.group_weights = GroupWeights(consistency_options(config) or {})
-        config.trainer.v1.trainer_mode = "sync"  # the replay buffer is chosen by this name
-        super().__init__(config)
-        config.trainer.v1.trainer_mode = TRAINER_MODE
+        own = config.trainer.v1.trainer_mode
+        config.trainer.v1.trainer_mode = TRAINER_MODES[own]  # verl chooses replay buffer and settings by this name
+        super().__init__(config)  # type: ignore[call-arg]
+        config.trainer.v1.trainer_mode = own
 
     def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
-        batch = super()._compute_advantage(batch, metrics)
+        batch = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
         where = {"keys": batch.keys, "partition_id": batch.partition_id}
         rows = tq.kv_batch_get(**where, select_fields=["uid", "extra_fields", "advantages"])
         uids = list(rows["uid"])
@@ -41,6 +44,21 @@ class SpatialConsistencyTrainerSync(PPOTrainerSync):
         weighted = [row * weights.get(uid, 1.0) for uid, row in advantages]  # padding rows have none, and no advantage
         nested = torch.nested.as_nested_tensor(weighted, layout=torch.jagged)
         return tq.kv_batch_put(**where, fields=TensorDict({"advantages": nested}, batch_size=len(batch)))
+
+
+@register_trainer("rsreward_sync")
+class SpatialConsistencyTrainerSync(SpatialConsistencyMixin, PPOTrainerSync):
+    """`trainer.v1.trainer_mode=rsreward_sync`"""
+
+
+@register_trainer("rsreward_colocate_async")
+class SpatialConsistencyTrainerColocateAsync(SpatialConsistencyMixin, PPOTrainerColocateAsync):
+    """`trainer.v1.trainer_mode=rsreward_colocate_async`"""
+
+
+@register_trainer("rsreward_separate_async")
+class SpatialConsistencyTrainerSeparateAsync(SpatialConsistencyMixin, PPOTrainerSeparateAsync):
+    """`trainer.v1.trainer_mode=rsreward_separate_async`"""
 
 
 def _group_ious(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from rsreward import consistency_weight, group_statistics
+from rsreward.pending import consistency_weight_from_statistics
 
 Metrics = dict[str, float]
 
@@ -54,9 +55,7 @@ class GroupWeights:
         self.seen = True
         statistics = [group_statistics(torch.tensor(values, dtype=torch.float64)) for values in known.values()]
         mean, var = (torch.stack(column) for column in zip(*statistics, strict=True))
-        # m - sqrt(v) and m + sqrt(v) have mean m and variance v: two numbers stand for a group of any size.
-        pairs = torch.stack([mean - var.sqrt(), mean + var.sqrt()], -1)
-        weight = consistency_weight(pairs, **self.options)
+        weight = consistency_weight_from_statistics(mean, var, **self.options)
         weights |= dict(zip(known, weight.tolist(), strict=True))
         values = {
             "weight_mean": weight.mean(),

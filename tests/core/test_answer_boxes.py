@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rsreward import corners, format_reward, oriented_iou, parse_box_sets, parse_boxes
+from rsreward import corners, format_reward, oriented_iou, parse_answer, parse_box_sets, parse_boxes, set_reward
 from rsreward.coordinates import Space
 
 
@@ -72,13 +72,16 @@ def test_quads_are_scaled_before_they_become_boxes():
     assert oriented_iou(parse_boxes([str(written)], kind="oriented", **size)[0], box).item() > 0.999
 
 
+ANTICLOCKWISE = Space("own", scale=100, five="corners-ccw")
+
+
 @pytest.mark.parametrize(
     ("space", "text", "tip"),
     [
         ("norm100", "[40, 40, 60, 60, 0]", (60, 60)),
         ("norm100", "[[30, 40, 70, 60, 30]]", (50 + 20 * 0.866 - 10 * 0.5, 50 + 20 * 0.5 + 10 * 0.866)),
-        ("geochat", "{<30><40><70><60>|<30>}", (50 + 20 * 0.866 + 10 * 0.5, 50 - 20 * 0.5 + 10 * 0.866)),
-        ("earthdial", "[[30, 40, 70, 60, 30]]", (50 + 20 * 0.866 + 10 * 0.5, 50 - 20 * 0.5 + 10 * 0.866)),
+        (ANTICLOCKWISE, "{<30><40><70><60>|<30>}", (50 + 20 * 0.866 + 10 * 0.5, 50 - 20 * 0.5 + 10 * 0.866)),
+        (ANTICLOCKWISE, "[[30, 40, 70, 60, 30]]", (50 + 20 * 0.866 + 10 * 0.5, 50 - 20 * 0.5 + 10 * 0.866)),
         (
             Space("own", scale=100, five="le90"),
             "[50, 50, 40, 20, 30]",
@@ -102,3 +105,81 @@ def test_four_numbers_are_corners_in_every_space():
         ["[30, 40, 70, 60]"], kind="oriented", space=Space("own", scale=100, five="le90"), width=100, height=100
     )
     assert box[0].tolist() == pytest.approx([50, 50, 40, 20, 0])
+
+
+def test_answers_that_are_read_already_give_the_same_boxes():
+    texts = ["<think>a</think>[[1, 2, 3, 4], [5, 6, 7, 8]]", "none", "Sorry.", "{<9><4><11><5>|<40>}"]
+    read = [parse_answer(text) for text in texts]
+    size = {"space": "norm100", "width": 200, "height": 100}
+    for kind in ("horizontal", "oriented"):
+        for select in ("first", "last", "only"):
+            expected = parse_boxes(texts, kind=kind, select=select, **size)
+            assert torch.equal(
+                parse_boxes(read, kind=kind, select=select, **size).nan_to_num(-1), expected.nan_to_num(-1)
+            )
+        for ours, theirs in zip(parse_box_sets(read, kind=kind), parse_box_sets(texts, kind=kind), strict=True):
+            assert torch.equal(ours.nan_to_num(-1), theirs.nan_to_num(-1))
+
+
+def test_a_thought_that_the_template_opened_holds_no_box():
+    texts = ["it may be [1, 2, 3, 4]", "it may be [1, 2, 3, 4]</think>[5, 6, 7, 8]"]
+    assert parse_boxes(texts, think_in_prompt=True).nan_to_num(-1).tolist() == [[-1] * 4, [5, 6, 7, 8]]
+    missing, read = parse_box_sets(texts, think_in_prompt=True)
+    assert missing.isnan().all()
+    assert read.tolist() == [[5, 6, 7, 8]]
+
+
+COARSE_THEN_TURNED = '{"horizontal_bbox": [10, 20, 30, 40], "oriented_bbox": [[12, 22], [28, 22], [28, 38], [12, 38]]}'
+
+
+def test_of_two_kinds_of_boxes_the_one_asked_for_is_taken():
+    text = "[10, 20, 30, 40] {<50><50><90><90>|<45>}"
+    assert parse_boxes([text]).tolist() == [[10, 20, 30, 40]]
+    assert parse_boxes([text], kind="oriented")[0].tolist() == pytest.approx([70, 70, 40, 40, torch.pi / 4])
+    for kind in ("horizontal", "oriented"):
+        assert parse_boxes([text], kind=kind, select="only").isnan().all()  # two boxes
+
+
+@pytest.mark.parametrize("select", ["first", "last", "only"])
+def test_a_coarse_box_and_then_the_turned_one_are_one_object(select):
+    turned = parse_boxes([COARSE_THEN_TURNED], kind="oriented", select=select)
+    assert turned[0].tolist() == pytest.approx([20, 30, 16, 16, 0])
+    assert parse_boxes([COARSE_THEN_TURNED], select=select).tolist() == [[10, 20, 30, 40]]
+
+
+def test_a_turned_box_at_angle_0_is_a_horizontal_one():
+    size = {"width": 512, "height": 512}
+    box = parse_boxes(["{<10><20><30><40>|<0>}"], space="geochat", **size)
+    assert box[0].tolist() == pytest.approx([51.2, 102.4, 153.6, 204.8])
+    centre = Space("own", scale=100, five="le90")
+    assert parse_boxes(["[20, 30, 20, 20, 180]"], space=centre, **size)[0].tolist() == pytest.approx(box[0].tolist())
+    assert parse_boxes(["{<10><20><30><40>|<90>}"], space="geochat", **size).isnan().all()
+
+
+def test_corners_out_of_order_are_the_same_box():
+    texts = ["[1, 1, 9, 9, 9, 1, 1, 9]", "[1, 1, 9, 1, 9, 9, 1, 9]", "[1, 1, 9, 1, 1, 9, 9, 9]"]
+    boxes = parse_boxes(texts, kind="oriented")
+    assert oriented_iou(boxes, boxes[1].expand(3, 5)).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_a_right_angle_is_exact_enough_for_a_tie():
+    pred = parse_boxes(["[[26, 87, 30, 91, 90]]"], kind="oriented", space="norm100", width=100, height=100)
+    assert pred.dtype == torch.float64
+    assert oriented_iou(pred, torch.tensor([[28, 87.5, 4, 5, 0]])).item() >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [("[]", 1), ("None", 1), ("<think>a</think><answer></answer>", 1), ("[0, 0, 0, 0]", 1), ("[10, 10, 50, 50]", 0),
+     ("<think>no", 0), ("Sorry, I cannot help.", 0), ("(5, 6)", 0), ("{<1><2><3><4>|<5>}", 0)],
+)  # fmt: skip
+def test_only_the_answer_that_there_is_nothing_is_right_where_there_is_nothing(text, reward):
+    assert set_reward(parse_box_sets([text]), [torch.empty(0, 4)]) == reward
+    assert set_reward(parse_box_sets([text]), [torch.tensor([[60.0, 60, 70, 70]])]) < 0.1
+
+
+def test_names_of_keys_say_which_is_x_whatever_the_order_of_the_space():
+    y_first = Space("own", scale=10, order="yx")
+    texts = ['{"ymin": 2, "xmin": 1, "ymax": 4, "xmax": 3}', "[2, 1, 4, 3]", "<loc0002><loc0001><loc0004><loc0003>"]
+    boxes = parse_boxes(texts, space=y_first, width=100, height=10)
+    assert boxes.tolist() == [[10, 2, 30, 4]] * 3

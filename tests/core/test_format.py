@@ -2,10 +2,11 @@ import re
 import time
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsreward import format_reward
+from rsreward import Answer, format_reward, parse_answer
 from rsreward.answers import MAX_ANSWER
 
 GOOD = "<think>Left of it.</think><answer>[1, 2, 3, 4]</answer>"
@@ -33,6 +34,11 @@ def test_the_whole_form_scores_1(text):
         GOOD.replace("[1, 2, 3, 4]", "(1, 2)"),
         GOOD.replace("[1, 2, 3, 4]", "[1, 2, 3, 4]" + "." * MAX_ANSWER),
         GOOD.replace("Left of it.", "a <think> b"),
+        GOOD.replace("[1, 2, 3, 4]", "[1, 2, 3, 4] {<5><6><7><8>|<9>}"),
+        GOOD.replace("[1, 2, 3, 4]", "<tool_call>[1, 2, 3, 4]</tool_call>"),
+        GOOD.replace("think", "Think"),
+        GOOD.replace("<answer>", "< answer >"),
+        GOOD.replace("think", "thinking"),
         "<answer>[1, 2, 3, 4]</answer><think>Left of it.</think>",
         "",
     ],
@@ -74,8 +80,36 @@ def test_the_graded_form_gives_the_share_of_the_conditions_met():
     assert (format_reward(texts, graded=True, require_box=False) * 5).round().tolist() == [5, 5, 4, 3, 2, 0, 0]
 
 
-PIECES = ["<think>", "</think>", "<answer>", "</answer>", " ", "\n", "a", "[1, 2, 3, 4]", "[1, 2", "(5, 6)"]
-FORM = re.compile(r"\s*<think>(?!\s*<)[^<]+</think>\s*<answer>(?!\s*<)[^<]+</answer>\s*")
+def test_answers_that_are_read_already_are_not_read_again():
+    texts = [GOOD, GOOD + ".", GOOD.replace("[1, 2, 3, 4]", "none"), "[1, 2, 3, 4]", ""]
+    for graded in (False, True):
+        expected = format_reward(texts, graded=graded)
+        assert torch.equal(format_reward(texts, graded=graded, answers=[parse_answer(t) for t in texts]), expected)
+    assert format_reward([GOOD], answers=[Answer()]) == 0  # the answer given counts
+    with pytest.raises(ValueError, match="got 1 and 2"):
+        format_reward([GOOD], answers=[Answer(), Answer()])
+
+
+def test_a_coarse_box_and_then_the_turned_one_are_one_box():
+    text = GOOD.replace("[1, 2, 3, 4]", '{"horizontal_bbox": [1, 2, 3, 4], "oriented_bbox": [1, 2, 3, 4, 30]}')
+    assert format_reward([text], kind="oriented") == 1
+
+
+PIECES = [
+    "<think>",
+    "</think>",
+    "<answer>",
+    "</answer>",
+    " ",
+    "\n",
+    "a",
+    "[1, 2, 3, 4]",
+    "[1, 2",
+    "(5, 6)",
+    "< answer >",
+    "10, 2, 30, 4",
+]
+FORM = re.compile(r"\s*<think>(?!\s*</t)(?:[^<]|< )+</think>\s*<answer>(?!\s*</a)(?:[^<]|< )+</answer>\s*")
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))

@@ -140,3 +140,9 @@ def test_half_precision_and_whole_numbers_score_as_float32():
         reward = set_reward([TARGET.to(dtype)[:0], TARGET.to(dtype)], [TARGET.to(dtype)] * 2)
         assert reward.dtype == torch.float32
         assert reward.tolist() == [0, pytest.approx(1.1)]
+
+
+def test_no_answer_is_not_the_answer_that_there_is_nothing():
+    none, nothing = torch.full((1, 4), torch.nan), torch.empty(0, 4)
+    box = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    assert set_reward([none, nothing, none, nothing], [nothing, nothing, box, box]).tolist() == [0, 1, 0, 0]

@@ -1,5 +1,7 @@
+import json
 import pickle
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from rsreward_trl import as_reward_func, completion_text
 import rsreward
 
 TEXTS = ["<think>a</think><answer>[0, 0, 500, 500]</answer>", "<think>a</think><answer>[0, 0, 500]</answer>"]
+FIELD = Path(__file__).parents[3] / "shared" / "data" / "field"
 CHATS = [[{"role": "assistant", "content": text}] for text in TEXTS]
 COLUMNS = {"target": [[0, 0, 400, 400]] * 2, "width": [800] * 2, "height": [800] * 2}
 
@@ -90,6 +93,9 @@ def test_partial_functions_are_rewards_too():
         ([{"role": "assistant", "content": [{"type": "text", "text": "a"}]}], "a"),
         ([{"role": "assistant", "reasoning_content": "why", "content": "a"}], "<think>why</think>a"),
         ([{"role": "assistant", "content": None}], ""),
+        ([{"role": "assistant", "content": "a"}, {"role": "tool", "content": "b"}], "a"),
+        ([{"role": "assistant", "content": "a"}, {"role": "tool"}, {"role": "assistant", "content": "c"}], "c"),
+        ([], ""),
     ],
 )
 def test_the_text_of_a_completion(completion, text):
@@ -98,10 +104,10 @@ def test_the_text_of_a_completion(completion, text):
 
 @pytest.mark.parametrize(
     "completion", [None, 3, {"content": "a"}, ["a"], [{"content": 5}], [{"content": {"a": 1}}], [{"content": [5]}],
-                   [{"content": [{"text": 5}]}]],
+                   [{"content": [{"text": 5}]}], [{"role": "user", "content": "a"}]],
 )  # fmt: skip
 def test_what_is_no_completion_is_named(completion):
-    with pytest.raises(ValueError, match=r"a completion must be a text or|content of a chat message must be a text"):
+    with pytest.raises(ValueError, match=r"a completion must be a text or |content of a chat message must be a text"):
         completion_text(completion)
 
 
@@ -184,8 +190,131 @@ def test_several_boxes():
         reward(completions=texts[:1], target=[[0, 0, 10, 10]])
 
 
+def test_no_answer_is_not_the_answer_that_nothing_is_there():
+    reward, metrics = as_reward_func(rsreward.set_reward), {}
+    texts = ["<answer>[]</answer>", "Sorry, I cannot help.", "<think>cut off", "[0, 0, 0, 0]"]
+    assert reward(texts, target=[[]] * 4, log_metric=metrics.__setitem__) == [1, 0, 0, 1]
+    assert (metrics["set_reward/parse_rate"], metrics["set_reward/boxes"]) == (0.5, 0)
+
+
 def test_the_iou_of_sets_is_there_for_the_weight():
     reward = as_reward_func(rsreward.set_reward)
     ious = reward.ious(["[0, 0, 10, 10]", "none"], target=[[[0, 0, 10, 10], [20, 0, 30, 10]], None])
     assert ious[0] == 0.5
     assert ious[1].isnan()
+
+
+def test_what_tools_say_and_are_told_is_not_the_answer():
+    if not FIELD.exists():
+        pytest.skip("the field inputs of ../shared/data are not here")
+    completions = json.loads((FIELD / "tool_messages.json").read_text())
+    reward = as_reward_func(rsreward.iou)
+    for completion in completions.values():
+        assert reward([completion], target=[[610, 120, 690, 180]]) == [1]
+
+
+def test_completions_may_come_by_position_as_ms_swift_gives_them():
+    reward = as_reward_func(rsreward.positional_reward, space="qwen3-vl")
+    assert reward(TEXTS, **COLUMNS) == reward(completions=TEXTS, **COLUMNS)
+    assert rsreward_trl.format_reward(TEXTS, images=[]) == [1, 0]
+    with pytest.raises(TypeError, match="got one text"):
+        rsreward_trl.format_reward("[1, 2, 3, 4]")
+
+
+def test_the_bounds_of_the_image_processor_are_options():
+    text, columns = ["[0, 0, 280, 280]"], {"target": [[0, 0, 500, 500]], "width": [1000], "height": [1000]}
+    assert as_reward_func(rsreward.iou, space="qwen2.5-vl", max_pixels=560 * 560)(text, **columns) == [1]
+    assert as_reward_func(rsreward.iou, space="qwen2.5-vl")(text, **columns)[0] < 0.4
+    with pytest.raises(ValueError, match="pixel"):
+        as_reward_func(rsreward.iou, max_pixels=560 * 560)
+
+
+def test_what_five_numbers_are_is_an_option():
+    text, target = ["[50, 50, 20, 10, 90]"], [[50, 50, 10, 20, 0.0]]
+    reward = as_reward_func(rsreward.iou, five="le90", hull=True)
+    assert reward(text, target=[[45, 40, 55, 60]]) == [pytest.approx(1)]
+    reward = as_reward_func(rsreward.oriented_iou, kind="oriented", five="le90")
+    assert reward(text, target=target) == [pytest.approx(1)]
+    with pytest.raises(ValueError, match="five"):
+        as_reward_func(rsreward.iou, five="le135")
+
+
+def test_a_thought_that_the_template_opened_is_not_the_answer():
+    cut = "The pier is at [100, 200, 300, 400], no, rather"
+    done = f"{cut} left.</think><answer>[0, 0, 50, 50]</answer>"
+    reward = as_reward_func(rsreward.iou, think_in_prompt=True)
+    assert reward([cut, done], target=[[100, 200, 300, 400], [0, 0, 50, 50]]) == [0, 1]
+    assert as_reward_func(rsreward.iou)([cut], target=[[100, 200, 300, 400]]) == [1]
+    sets = as_reward_func(rsreward.set_reward, think_in_prompt=True)
+    assert sets([cut], target=[[[100, 200, 300, 400]]]) == [0]
+    assert as_reward_func(rsreward.format_reward, think_in_prompt=True)([cut, done]) == [0, 1]
+
+
+def test_the_truth_may_stand_in_another_column_space_and_form():
+    text, sizes = ["[0, 0, 400, 200]"], {"width": [800], "height": [400]}
+    for truth, options in (
+        ("<answer>[0, 0, 500, 500]</answer>", {"target_space": "norm1000"}),
+        ([0, 0, 0.5, 0.5], {"target_space": "unit"}),
+        ([0, 0, 400, 200], {"target_format": "xywh"}),
+        ([0, 0, 400, 0, 400, 200, 0, 200], {}),
+        ("[0, 0, 400, 200]", {}),
+    ):
+        reward = as_reward_func(rsreward.iou, target="solution", **options)
+        assert reward(text, solution=[truth], **sizes) == [1]
+    with pytest.raises(ValueError, match="overlap needs the column 'solution'"):
+        as_reward_func(rsreward.iou, target="solution", name="overlap")(text, target=[[0, 0, 400, 200]])
+    with pytest.raises(ValueError, match="space 'unit' and needs the columns 'width' and 'height'"):
+        as_reward_func(rsreward.iou, target_space="unit")(text, target=[[0, 0, 1, 1]])
+    for wrong in ({"target_format": "yxyx"}, {"target_space": "metres"}):
+        with pytest.raises(ValueError, match=r"yxyx|metres"):
+            as_reward_func(rsreward.iou, **wrong)
+
+
+def test_polygons_are_truth_for_turned_boxes_in_any_order():
+    reward = as_reward_func(rsreward.positional_reward, kind="oriented", space="norm100")
+    corners = [[30, 40], [50, 40], [50, 60], [30, 60]]
+    for truth in (corners, corners[::-1], [corners[i] for i in (0, 2, 1, 3)], [*corners, corners[0]], [corners]):
+        columns = {"target": [truth], "width": [200], "height": [200]}
+        assert reward(["{<15><20><25><30>|<90>}"], **columns) == [pytest.approx(1.1, abs=1e-5)]
+
+
+def test_hulls_of_turned_answers_against_horizontal_truth():
+    if not FIELD.exists():
+        pytest.skip("the field inputs of ../shared/data are not here")
+    rows = [json.loads(line) for line in (FIELD / "geochat_on_horizontal.jsonl").open()]
+    columns = {name: [row[name] for row in rows] for name in ("target", "width", "height")}
+    texts = [row["completion"] for row in rows]
+    assert (
+        as_reward_func(rsreward.iou, space="geochat", hull=True)(texts, **columns) == [pytest.approx(1, abs=1e-5)] * 5
+    )
+    assert as_reward_func(rsreward.iou, space="geochat")(texts, **columns) == [0] * 5
+    sets = as_reward_func(rsreward.set_reward, space="geochat", hull=True)
+    lists = columns | {"target": [[box] for box in columns["target"]]}
+    assert sets(texts, **lists) == [pytest.approx(1.1, abs=1e-5)] * 5
+    with pytest.raises(ValueError, match="hull"):
+        as_reward_func(rsreward.iou, hull=True, kind="oriented")
+
+
+def test_a_target_without_area_is_refused():
+    with pytest.raises(ValueError, match=r"positional_reward: the column 'target' .*row 1.*no area"):
+        rsreward_trl.positional_reward(TEXTS, target=[[0, 0, 1, 1], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("column", ["target", "width"])
+@pytest.mark.parametrize("values", [{"a": 1, "b": 2}, 800, "ab", torch.tensor(800), iter([1, 2])])
+def test_what_is_not_a_column_is_named(column, values):
+    reward = as_reward_func(rsreward.iou, space="qwen3-vl")
+    with pytest.raises(ValueError, match=f"iou: the column '{column}' must be a list with one value for each"):
+        reward(TEXTS, **COLUMNS | {column: values})
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, tuple])
+def test_arrays_and_tensors_are_columns_too(kind):
+    reward = as_reward_func(rsreward.iou, space="qwen3-vl")
+    assert reward(TEXTS, **{name: kind(values) for name, values in COLUMNS.items()}) == reward(TEXTS, **COLUMNS)
+
+
+@pytest.mark.parametrize("side", [0, -5, 10**400, float("inf")])
+def test_impossible_sizes_are_named(side):
+    with pytest.raises(ValueError, match="width and height must be from 1 to 10000000 pixels, and in row 1"):
+        as_reward_func(rsreward.iou, space="qwen3-vl")(TEXTS, **COLUMNS | {"width": [800, side]})

@@ -15,7 +15,7 @@ from rsreward_trl import (
 )
 from rsreward_trl.trainer import _check_columns
 from tiny_grpo import box_of_text, build_trainer, closed_form, length_reward, watch
-from trl import GRPOTrainer
+from trl import GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from rsreward import consistency_weight, format_reward, positional_reward
 
@@ -112,6 +112,44 @@ def test_the_mixin_goes_before_other_grpo_trainers(tmp_path):
     assert torch.allclose(step["advantages"], closed_form(step, 4).float(), atol=1e-4)
 
 
+def test_the_mixin_weights_the_advantages_of_rloo(tmp_path):
+    class Trainer(SpatialConsistencyMixin, RLOOTrainer):
+        pass
+
+    trainer = build_trainer(tmp_path, trainer=Trainer, arguments=RLOOConfig, beta=0.0)
+    step = run(trainer)
+    rewards, weight = step["rewards"].sum(1).view(-1, 4), consistency_weight(step["ious"].view(-1, 4))
+    others = (rewards.sum(1, keepdim=True) - rewards) / 3
+    expected = (weight[:, None] * (rewards - others)).flatten()
+    assert torch.allclose(step["advantages"], expected, atol=1e-5)
+    assert torch.allclose(torch.tensor(list(trainer._logs["advantages"])), expected, atol=1e-5)
+
+
+class HookedTrainer(GRPOTrainer):
+    """What TRL becomes with its pull request 7298: the advantages of all processes pass through a method."""
+
+    def _transform_advantages(self, advantages):
+        return advantages + 1
+
+    def _generate_and_score_completions(self, inputs):
+        output = super()._generate_and_score_completions(inputs)
+        return output | {"advantages": self._transform_advantages(output["advantages"])}
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_a_trainer_with_a_hook_for_advantages_is_weighted_there_and_once(tmp_path, attached):
+    class Trainer(SpatialConsistencyMixin, HookedTrainer):
+        pass
+
+    plain = run(build_trainer(tmp_path, trainer=HookedTrainer))
+    trainer = build_trainer(tmp_path, trainer=HookedTrainer if attached else Trainer)
+    if attached:
+        attach_spatial_consistency(trainer)
+    weight = consistency_weight(plain["ious"].view(-1, 4)).repeat_interleave(4)
+    assert torch.allclose(run(trainer)["advantages"], plain["advantages"] * weight, atol=1e-6)
+    assert "rsreward/weight_time" in trainer.state.log_history[0]
+
+
 def test_groups_without_a_target_keep_weight_1(tmp_path):
     def build(kind):
         trainer = build_trainer(tmp_path, trainer=kind)
@@ -188,7 +226,7 @@ def test_two_processes_with_groups_whole_and_split_over_ranks(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
     result = subprocess.run(
         [*command, str(here / "two_ranks.py"), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(here), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     for rank in (0, 1):

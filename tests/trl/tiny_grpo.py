@@ -26,7 +26,7 @@ class BoxOfText(BoxReward):
 
 def box_of_text():
     plain = as_reward_func(positional_reward)
-    return BoxOfText(plain.reward, plain.space, plain.select, plain.kind, "positional_reward", {})
+    return BoxOfText(plain.reward, plain.reading, "positional_reward", {})
 
 
 def length_reward(completion_ids, **columns):

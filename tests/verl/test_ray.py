@@ -70,6 +70,17 @@ ROWS = [
 ]  # fmt: skip
 
 
+ASYNC = {
+    "sync": [],
+    "colocate_async": [],
+    "separate_async": [
+        "data.train_batch_size=64", "trainer.v1.separate_async.parameter_sync_step=2",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=32", "actor_rollout_ref.rollout.nnodes=1",
+        "actor_rollout_ref.rollout.n_gpus_per_node=1", "actor_rollout_ref.rollout.checkpoint_engine.backend=nccl",
+    ],
+}  # fmt: skip
+
+
 def closed_form(lambda_mean=0.7, lambda_var=1.0):
     """w (r - mean) / (std + 1e-6) of each rollout, its last output standing for it, written out in numpy."""
     last = {(uid, session): (r, i) for uid, session, output, _, r, i in sorted(ROWS, key=lambda row: row[:3])}
@@ -93,9 +104,12 @@ def fields(uid, session, output, tokens, reward, overlap):
     }  # fmt: skip
 
 
-def test_v1_advantages_on_a_real_transfer_queue_are_the_closed_form(config):
-    trainer = get_trainer_cls("rsreward_sync")(config)
-    assert (trainer.trainer_mode, config.trainer.v1.trainer_mode) == ("sync", "rsreward_sync")
+@pytest.mark.parametrize("mode", ["sync", "colocate_async", "separate_async"])
+def test_v1_advantages_on_a_real_transfer_queue_are_the_closed_form(config, mode):
+    config = OmegaConf.merge(config, OmegaConf.from_dotlist([f"trainer.v1.trainer_mode=rsreward_{mode}", *ASYNC[mode]]))
+    trainer = get_trainer_cls(config.trainer.v1.trainer_mode)(config)
+    assert (trainer.trainer_mode, config.trainer.v1.trainer_mode) == (mode, f"rsreward_{mode}")
+    assert isinstance(trainer, get_trainer_cls(mode))
     keys = [f"{uid}_{session}_{output}" for uid, session, output, *_ in ROWS]
     tq.kv_batch_put(
         keys=keys, partition_id="train", tags=[{"seq_len": row[3]} for row in ROWS],

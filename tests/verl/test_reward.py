@@ -99,7 +99,15 @@ def test_several_boxes_are_matched_and_the_format_allows_them():
 
 @pytest.mark.parametrize(
     ("text", "score", "parsed"),
-    [("none", 1, 1), ("[1, 2, 3, 4]", 0, 1), ("[1, 2, 3, 4, 5]", 0, 1), ("(1,2),(3,4)", 0, 1)],
+    [
+        ("none", 1, 1),
+        ("[1, 2, 3, 4]", 0, 1),
+        ("[1, 2, 3, 4, 5]", 0, 1),
+        ("(1,2),(3,4)", 0, 1),
+        ("Sorry, I cannot help.", 0, 0),
+        ("<think>cut off", 0, 0),
+        ("[0, 0, 0, 0]", 1, 1),
+    ],
 )
 def test_where_there_is_nothing_to_find_any_box_is_wrong(text, score, parsed):
     result = compute_score("rsvg", text, truth([]))
@@ -136,3 +144,74 @@ def test_verls_validation_averages_the_parts_and_skips_the_box():
 def test_a_ground_truth_that_is_none_is_named(ground_truth):
     with pytest.raises(ValueError, match=r"ground truth of 'dior'.*bbox.*got"):
         compute_score("dior", GOOD, ground_truth)
+
+
+CORNERS = [[30, 40], [50, 40], [50, 60], [30, 60]]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [CORNERS, CORNERS[::-1], [CORNERS[i] for i in (2, 0, 1, 3)], [*CORNERS, CORNERS[0]], np.ravel(CORNERS).tolist()],
+)
+def test_polygons_are_truth_for_turned_boxes(written):
+    text = "<think>a</think><answer>{<15><20><25><30>|<90>}</answer>"
+    assert compute_score("rsvg", text, truth(written, 200, 200), space="norm100")["score"] == pytest.approx(2.1)
+    upright = compute_score("rsvg", GOOD, truth([[100, 200], [300, 200], [300, 400], [100, 400]]), kind="horizontal")
+    assert upright["score"] == pytest.approx(2.1)
+
+
+@pytest.mark.parametrize(
+    ("written", "options"),
+    [
+        ([100, 200, 200, 200], {"target_format": "xywh"}),
+        ([0.125, 0.25, 0.375, 0.5], {"target_space": "unit"}),
+        ("<answer>[125, 250, 375, 500]</answer>", {"target_space": "norm1000"}),
+        ("[100, 200, 300, 400]", {}),
+        ([200, 300, 200, 200, 90], {"target_format": "oriented-degrees", "kind": "horizontal"}),
+    ],
+)
+def test_truth_in_other_forms(written, options):
+    assert compute_score("rsvg", GOOD, truth(written), **options)["iou"] == pytest.approx(1)
+
+
+def test_a_thinking_model_is_paid_for_its_form_and_not_for_a_thought_cut_off(tokenizer):
+    cut = "The pier is at [80, 160, 240, 400], no"
+    done = f"{cut}.</think><answer>[80, 160, 240, 400]</answer>"
+    manager = managed("manager", tokenizer, "think_in_prompt=True")
+    option = {"think_in_prompt": True}
+    assert compute_score("rsvg", cut, truth(BOX), **option)["score"] == 0
+    assert compute_score("rsvg", done, truth(BOX), **option)["score"] == pytest.approx(2.1)
+    assert compute_score("rsvg", done, truth(BOX))["format"] == 0
+    expected = compute_score("rsvg", GOOD[7:], truth(BOX), **option)
+    assert run(manager, rollout(tokenizer, [GOOD[7:]], truth(BOX)))["reward_extra_info"] == expected
+    assert expected["format"] == 1
+
+
+def test_hulls_of_turned_answers_against_horizontal_truth():
+    text, box = "{<10><13><18><21>|<90>}", [80, 104, 144, 168]
+    for written in (box, [box]):
+        result = compute_score("rsvg", text, truth(written), space="geochat", hull=True)
+        assert result["iou"] == pytest.approx(1, abs=1e-5)
+        assert np.ravel(json.loads(result["box"])).tolist() == box
+        assert compute_score("rsvg", text, truth(written), space="geochat")["iou"] == 0
+    with pytest.raises(ValueError, match="hull"):
+        compute_score("rsvg", text, truth(box), hull=True, kind="oriented")
+
+
+def test_which_box_of_several_and_what_five_numbers_are_can_be_told():
+    two = "[[1, 1, 2, 2], [80, 160, 240, 400]]"
+    assert [compute_score("rsvg", two, truth(BOX), select=s)["iou"] for s in ("first", "last", "only")] == [0, 1, 0]
+    turned = compute_score("rsvg", "[50, 50, 20, 10, 90]", truth([50, 50, 10, 20, 0.0]), five="le90")
+    assert turned["iou"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("written", [[0, 0, 0, 0], [[1, 1, 2, 2], [5, 5, 5, 9]], [5, 5, 0, 2, 1.0]])
+def test_a_true_box_without_area_is_refused(written):
+    with pytest.raises(ValueError, match=r"ground truth of 'dior'.*no area"):
+        compute_score("dior", GOOD, truth(written))
+
+
+@pytest.mark.parametrize("side", [10**400, 10**8, 0.5, "800"])
+def test_impossible_sizes_are_told(side):
+    with pytest.raises(ValueError, match=r"ground truth of 'dior'.*width and height must be from 1 to 10000000"):
+        compute_score("dior", GOOD, truth(BOX, side))

@@ -47,7 +47,9 @@ def keys_of(tree, prefix=""):
 
 @pytest.mark.parametrize(
     "overrides",
-    [[], OUR_FUNCTION, OUR_MANAGER, [*SECTION, *MODE], ["custom_reward_function.path=my.py"], MODE,
+    [[], OUR_FUNCTION, OUR_MANAGER, [*SECTION, *MODE], [*SECTION, "trainer.v1.trainer_mode=rsreward_separate_async"],
+     [*OUR_MANAGER, "+reward.reward_kwargs.target_format=quad", "+reward.reward_kwargs.hull=True"],
+     ["custom_reward_function.path=my.py"], MODE,
      ["trainer.use_v1=False", *SECTION], [*OUR_FUNCTION, "+reward.custom_reward_function.reward_kwargs.space=unit"]],
 )  # fmt: skip
 def test_configurations_that_do_what_they_say_pass(overrides):
@@ -69,7 +71,14 @@ def test_configurations_that_do_what_they_say_pass(overrides):
         ([*OUR_MANAGER, "+reward.reward_kwargs.space=metres"], "reward.reward_kwargs: .*'metres'"),
         ([*OUR_MANAGER, "+reward.reward_kwargs.space=qwen3-vl", "+reward.reward_kwargs.max_pixels=9"], "mean nothing"),
         (SECTION, "trainer_mode=sync would train without.*use rsreward_sync"),
-        ([*SECTION, "trainer.v1.trainer_mode=colocate_async"], "trainer_mode=colocate_async would train without"),
+        (
+            [*SECTION, "trainer.v1.trainer_mode=colocate_async"],
+            "trainer_mode=colocate_async would.*use rsreward_colocate_async",
+        ),
+        ([*SECTION, "trainer.v1.trainer_mode=mine"], "trainer_mode=mine would train without.*use rsreward_sync or"),
+        ([*OUR_MANAGER, "+reward.reward_kwargs.beta=-1"], "reward.reward_kwargs: beta"),
+        ([*OUR_MANAGER, "+reward.reward_kwargs.select=best"], "reward.reward_kwargs: select"),
+        ([*OUR_MANAGER, "+reward.reward_kwargs.target_format=yxyx"], "reward.reward_kwargs: .*'yxyx'"),
         ([*MODE, "+rsreward.consistency.clip=[3,1]"], "rsreward.consistency: clip"),
         ([*MODE, "+rsreward.consistency.lambda=1"], "rsreward.consistency: .*'lambda'"),
     ],

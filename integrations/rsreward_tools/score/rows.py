@@ -125,7 +125,7 @@ def _completion(value: Any, name: str) -> str:
         return value
     if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
         raise InputError(f": {name!r} must be a text, not {type(value).__name__}.")
-    from rsreward_trl.columns import completion_text
+    from rsreward.completions import completion_text
 
     try:
         return completion_text(value)

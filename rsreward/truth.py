@@ -1,0 +1,294 @@
+"""True boxes of any form, in pixels of the original image: read in one place, for the adapters and the tools.
+
+A truth is a box, a list of boxes, or the text of either. A box is `[x1, y1, x2, y2]`, `[cx, cy, w, h, angle]` in
+radians, or a polygon: `[x1, y1, x2, y2, x3, y3, ...]` or `[[x1, y1], [x2, y2], [x3, y3], ...]`, from any corner, either
+way round, the first corner repeated at the end or not. Other numbers need `format`, other coordinates `space`. With a
+space, and in texts that are not JSON, numbers are read as those of an answer are.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import degrees, radians
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from .answer_boxes import check_kind
+from .answers import _LARGEST as LARGEST
+from .answers import BoxKind, parse_answer
+from .coordinates import SPACES, Space, oriented_to_pixels, space_named, to_pixels
+from .polygons import bounding_box, hull_of_oriented, rectangle
+
+Format = Literal["xyxy", "xywh", "cxcywh", "quad", "oriented", "oriented-degrees"]
+FORMS = {
+    "horizontal": "[x1, y1, x2, y2] with x1 <= x2 and y1 <= y2",
+    "oriented": "[cx, cy, w, h, angle in radians]",
+}
+
+
+_COUNTS = {"xyxy": (4,), "xywh": (4,), "cxcywh": (4,), "oriented": (5,), "oriented-degrees": (5,), "answer": (4, 5)}
+_NUMBERS = {"horizontal": 4, "oriented": 5}
+Column = Sequence[Any] | None
+
+
+class TruthError(ValueError):
+    """A truth that cannot be read; the message says why."""
+
+
+class Truth(NamedTuple):
+    """The true boxes of a row.
+
+    Attributes:
+        boxes: in pixels, `[x1, y1, x2, y2]` or `[cx, cy, w, h, angle]`.
+        kind: which of the two.
+        several: whether they were written as a list of boxes, of any length.
+    """
+
+    boxes: list[list[float]]
+    kind: BoxKind
+    several: bool
+
+
+def read_truth(
+    value: Any,
+    *,
+    kind: BoxKind | None = None,
+    format: Format | None = None,
+    space: str | Space | None = None,
+    width: float | None = None,
+    height: float | None = None,
+) -> Truth:
+    """The true boxes of one row.
+
+    Args:
+        value: numbers in lists, an array or a tensor, an object that holds them under `bbox`, or a text: JSON, or an
+            answer as a model writes it.
+        kind: what the boxes become. A polygon becomes its bounding box ("horizontal") or a rectangle ("oriented"): that
+            of the mean sides of a convex quad, else the smallest around it. None: horizontal where all boxes are
+            written as four numbers, else oriented.
+        format: what the numbers are. None: by the kind, as the module says.
+        space: the coordinate space of the numbers. None: pixels of the original image.
+        width, height: of the original image, where the space needs them.
+
+    Raises:
+        TruthError: if the value is not a box or a list of boxes of this kind.
+        ValueError: if the kind, the format or the space is unknown.
+
+    >>> read_truth("[80, 160, 240, 400]")
+    Truth(boxes=[[80.0, 160.0, 240.0, 400.0]], kind='horizontal', several=False)
+    >>> read_truth([4, 0, 4, 2, 0, 2, 0, 0]).boxes
+    [[2.0, 1.0, 4.0, 2.0, 0.0]]
+    >>> read_truth("{<25><40><50><50>}", space="norm100", width=400, height=400).boxes
+    [[100.0, 160.0, 200.0, 200.0]]
+    """
+    if format is not None and format not in get_args(Format):
+        raise ValueError(f"unknown format of true boxes {format!r}: use one of {', '.join(get_args(Format))}.")
+    if kind is not None:
+        check_kind(kind)
+    where = None if space is None else space_named(space)
+    boxes, several, as_answer = _written(value, where, format)
+    if kind is None:
+        kind = "horizontal" if boxes and all(len(box) == 4 and not _is_list(box[0]) for box in boxes) else "oriented"
+    form = format or ("answer" if as_answer else "oriented" if kind == "oriented" else "xyxy")
+    if as_answer and where is None:
+        where = SPACES["pixel"]
+    read = [_in_pixel_form(box, kind, form, format is None, where, width, height) for box in boxes]
+    return Truth(read, kind, several)
+
+
+def target_boxes(
+    column: Sequence[Any], kind: BoxKind, name: str, *, width: Column = None, height: Column = None, **reading: Any
+) -> Tensor:
+    """A column of one true box a row.
+
+    Args:
+        column: N values, each as `read_truth` takes it, or None.
+        kind: as in `read_truth`.
+        name: what the column is called in messages, such as "iou: the column 'target'".
+        width, height: columns of the sizes of the original images, where the space needs them.
+        **reading: `format` and `space`, as in `read_truth`.
+
+    Returns:
+        `(N, 4)`, float32, or `(N, 5)`, float64 (no float32 is a right angle); a row of NaN for None.
+
+    Raises:
+        TruthError: naming the row that does not hold one box with an area: no answer can meet another.
+
+    >>> target_boxes([[0, 0, 2, 1], None], "horizontal", "the column 'target'")
+    tensor([[0., 0., 2., 1.],
+            [nan, nan, nan, nan]])
+    """
+    rows = []
+    for row, truth in _rows(column, width, height, f"{name} must hold finite boxes {FORMS[kind]}", kind, reading):
+        if truth is not None and len(truth.boxes) != 1:
+            raise TruthError(f"{name} must hold one box a row, and row {row} of this batch holds {len(truth.boxes)}.")
+        rows.append([torch.nan] * _NUMBERS[kind] if truth is None else truth.boxes[0])
+    return _table(rows, kind)
+
+
+def target_sets(
+    column: Sequence[Any], kind: BoxKind, name: str, *, width: Column = None, height: Column = None, **reading: Any
+) -> list[Tensor | None]:
+    """A column of lists of true boxes; None stays None, an empty list says that there is nothing to find.
+
+    Args and errors as in `target_boxes`.
+
+    Returns:
+        N tensors `(n, 4)`, float32, or `(n, 5)`, float64, or None.
+
+    >>> target_sets([[[0, 0, 2, 1]], [], None], "horizontal", "the column 'target'")
+    [tensor([[0., 0., 2., 1.]]), tensor([], size=(0, 4)), None]
+    """
+    form = f"{name} must hold lists of finite boxes {FORMS[kind]}"
+    sets: list[Tensor | None] = []
+    for row, truth in _rows(column, width, height, form, kind, reading):
+        if truth is not None and not truth.several and not isinstance(column[row], str):
+            raise TruthError(f"{form}, or None, and row {row} of this batch holds one box, {column[row]!r:.100}.")
+        sets.append(None if truth is None else _table(truth.boxes, kind))
+    return sets
+
+
+def check_area(truth: Truth) -> None:
+    """Refuse true boxes without area.
+
+    Raises:
+        TruthError: naming the box.
+    """
+    for box in truth.boxes:
+        sides = (box[2] - box[0], box[3] - box[1]) if truth.kind == "horizontal" else box[2:4]
+        if min(sides) <= 0:
+            raise TruthError(f"the box {box} has no area, so no answer can meet it: mend it or leave the row out.")
+
+
+def as_tensor(truth: Truth) -> Tensor:
+    """The boxes of a truth as `(n, 4)`, float32, or `(n, 5)`, float64."""
+    return _table(truth.boxes, truth.kind)
+
+
+def _table(rows: list[list[float]], kind: BoxKind) -> Tensor:
+    dtype = torch.float32 if kind == "horizontal" else torch.float64
+    return torch.tensor(rows, dtype=dtype).view(-1, _NUMBERS[kind])
+
+
+def _rows(
+    column: Sequence[Any], width: Column, height: Column, form: str, kind: BoxKind, reading: dict[str, Any]
+) -> Iterator[tuple[int, Truth | None]]:
+    sizes = [[None] * len(column) if side is None else side for side in (width, height)]
+    for row, (value, w, h) in enumerate(zip(column, *sizes, strict=True)):
+        truth = None
+        if value is not None:
+            try:
+                truth = read_truth(value, kind=kind, width=w, height=h, **reading)
+                check_area(truth)
+            except ValueError as error:
+                raise TruthError(f"{form}, or None, and row {row} of this batch does not: {error}") from None
+        yield row, truth
+
+
+def _written(value: Any, space: Space | None, format: Format | None) -> tuple[list[list[Any]], bool, bool]:
+    """The boxes as written; whether they are a list of boxes; whether their numbers are to be read as an answer's."""
+    if isinstance(value, str):
+        found = None if space is not None and format is None else _json(value)
+        if found is None:
+            answer = parse_answer(value)
+            if answer.says_none:
+                return [], True, False
+            if not answer.boxes or answer.kind == "point":
+                raise TruthError(f"no box can be read in the text {value!r:.100}.")
+            return [list(box) for box in answer.boxes], len(answer.boxes) > 1, format is None
+        value = found
+    if isinstance(value, dict):
+        if "bbox" not in value:
+            raise TruthError(
+                f"an object needs its box under 'bbox', and this one has {', '.join(map(str, value)):.100}."
+            )
+        if format is None and not {"area", "category_id"}.isdisjoint(value):
+            raise TruthError("this looks like a record of COCO, whose boxes are [x, y, w, h]: say the format 'xywh'.")
+        value = value["bbox"]
+    value = _lists(value)
+    if not _is_list(value):
+        raise TruthError(f"{value!r:.100} is not a box.")
+    several = not value or (_is_list(value[0]) and not (len(value[0]) == 2 and not _is_list(value[0][0])))
+    boxes = value if several else [value]
+    if not all(map(_is_list, boxes)):
+        raise TruthError(f"{value!r:.100} is neither a box nor a list of boxes.")
+    return boxes, several, space is not None and format is None
+
+
+def _json(text: str) -> Any:
+    """Lists of numbers, or an object with `bbox`, that are written as JSON; else None."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        return value if "bbox" in value else None
+    return value if isinstance(value, list) and all(isinstance(each, int | float | list) for each in value) else None
+
+
+def _lists(value: Any, depth: int = 3) -> Any:
+    """Arrays, tensors and tuples as lists."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [_lists(each, depth - 1) for each in value] if depth and isinstance(value, list | tuple) else value
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _in_pixel_form(
+    box: list[Any], kind: BoxKind, form: str, any_form: bool, space: Space | None, width: Any, height: Any
+) -> list[float]:
+    """One box as written, in pixels and of this kind."""
+    points = len(box) > 0 and _is_list(box[0])
+    numbers = _numbers([number for point in box for number in point] if points else box, box)
+    if points or form == "quad" or (any_form and len(numbers) >= 8 and len(numbers) % 2 == 0):
+        if len(numbers) < 6 or len(numbers) % 2 or (points and any(len(point) != 2 for point in box)):
+            raise TruthError(f"a polygon needs at least three corners of two numbers each, got {box!r:.100}.")
+        polygon = torch.tensor(numbers, dtype=torch.float64).view(-1, 2)
+        if space is not None:
+            polygon = to_pixels(polygon.repeat(1, 2), space, width, height)[:, :2]
+        return bounding_box(polygon) if kind == "horizontal" else rectangle(polygon)
+    if len(numbers) not in _COUNTS[form]:
+        raise TruthError(f"{box!r:.100} has {len(numbers)} numbers, not {' or '.join(map(str, _COUNTS[form]))}.")
+    turned = len(numbers) == 5
+    x, y, w, h = numbers[:4]
+    if form == "xywh":
+        numbers = [x, y, x + w, y + h]
+    elif form == "cxcywh":
+        numbers = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+    elif form == "oriented-degrees":
+        numbers[4] = radians(numbers[4])
+    if space is not None:
+        if turned and form != "answer":
+            space, numbers[4] = replace(space, five="le90"), degrees(numbers[4])
+        in_pixels = oriented_to_pixels if turned else to_pixels
+        numbers = in_pixels(torch.tensor(numbers, dtype=torch.float64), space, width, height).tolist()
+    if turned:
+        if min(numbers[2:4]) < 0:
+            raise TruthError(f"{box!r:.100} has a negative side.")
+        if kind == "oriented":
+            return numbers
+        if form == "answer":
+            raise TruthError(
+                f"{box!r:.100} is a turned box, and horizontal ones are asked for: say which format it has."
+            )
+        hull: list[float] = hull_of_oriented(torch.tensor(numbers, dtype=torch.float64)).tolist()
+        return hull
+    x1, y1, x2, y2 = numbers
+    if x2 < x1 or y2 < y1:
+        raise TruthError(f"{box!r:.100} has x2 < x1 or y2 < y1.")
+    return numbers if kind == "horizontal" else [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.0]
+
+
+def _numbers(values: list[Any], box: list[Any]) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError):
+        numbers = [torch.nan]
+    if not all(abs(number) <= LARGEST for number in numbers):
+        raise TruthError(f"{box!r:.100} holds something that is not a finite number.")
+    return numbers
