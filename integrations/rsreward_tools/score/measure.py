@@ -21,13 +21,13 @@ from rsreward import (
     grounding_columns,
     image_region,
     parse_answer,
+    parse_box_sets,
+    parse_boxes,
     positional_reward,
     set_metrics,
     set_reward,
     size_class,
 )
-from rsreward.answer_boxes import _in_pixels
-from rsreward.answers import READ_AS
 
 from ..errors import InputError
 from .options import FROM_TARGET, Options
@@ -129,44 +129,24 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     ratios_of(options, several)  # refuses what sets cannot be counted by
     completions = [row.completion for row in rows]
     answers = [parse_answer(text) for text in completions]
-    sizes = {side: _numbers(getattr(row, side) for row in rows) for side in ("width", "height")}
-    pred, counts = _boxes(answers, several, options, **sizes)
-    target = _numbers(chain.from_iterable(chain.from_iterable(row.target for row in rows)))
-    target = target.float().view(-1, pred.shape[-1])
+    sizes: dict[str, Any] = {side: [getattr(row, side) for row in rows] for side in ("width", "height")}
+    read: Any = parse_box_sets if several else parse_boxes
+    pred = read(answers, kind=kind, space=options.coordinates, **sizes)
+    unsized = [i for i, side in enumerate(sizes["width"]) if side is None]
+    if unsized and options.coordinates.needs_size:  # their boxes are taken for pixels
+        in_pixels = read([answers[i] for i in unsized], kind=kind)
+        for i, box in zip(unsized, in_pixels, strict=True):
+            pred[i] = box
+    flat = np.fromiter(chain.from_iterable(chain.from_iterable(row.target for row in rows)), np.float64)
+    target = torch.from_numpy(flat).view(-1, pred[0].shape[-1]).to(pred[0].dtype)
     if several:
-        columns = _set_columns(pred.split(counts), target.split([len(row.target) for row in rows]))
-        columns["format_reward"] = format_reward(completions, require_box=False)
+        columns = _set_columns(pred, target.split([len(row.target) for row in rows]))
     else:
         columns = grounding_columns(pred, target, convention=options.convention, **sizes)
         columns["positional_reward"] = positional_reward(pred, target)
-        columns["format_reward"] = format_reward(completions, kind=kind)
-    preds = [[box for box in of.tolist() if isfinite(sum(box))] for of in pred.split(counts)] if boxes else []
+    columns["format_reward"] = format_reward(completions, answers=answers, require_box=not several, kind=kind)
+    preds = [[box for box in of.view(-1, of.shape[-1]).tolist() if isfinite(sum(box))] for of in pred] if boxes else []
     return Scored(rows, answers, preds, {name: values.numpy() for name, values in columns.items()})
-
-
-def _numbers(values: Iterable[float | None]) -> Tensor:
-    """`(N,)`, float64; NaN for None."""
-    return torch.from_numpy(np.array(list(values), np.float64))
-
-
-def _boxes(
-    answers: list[Answer], several: bool, options: Options, width: Tensor, height: Tensor
-) -> tuple[Tensor, list[int]]:
-    """The boxes of all answers in pixels, `(M, 4)` or `(M, 5)`, and how many each has.
-
-    Where one box is asked for each has one: the first, or NaN. Of images without a size they are taken for pixels.
-    """
-    read = [answer.boxes if answer.kind in READ_AS[options.kind] else () for answer in answers]
-    counts = [len(of) if several else 1 for of in read]
-    flat = [box for of in read for box in of] if several else [of[0] if of else () for of in read]
-    width, height = (side.repeat_interleave(torch.tensor(counts)) for side in (width, height))
-    boxes = _in_pixels(flat, options.kind, options.coordinates, width, height)
-    unsized = width.isnan()
-    if options.coordinates.needs_size and unsized.any():
-        boxes[unsized] = _in_pixels(
-            [flat[i] for i in unsized.nonzero()[:, 0].tolist()], options.kind, "pixel", None, None
-        )
-    return boxes, counts
 
 
 def _set_columns(preds: Sequence[Tensor], targets: Sequence[Tensor]) -> dict[str, Tensor]:
