@@ -102,7 +102,10 @@ def test_two_runs_with_one_out_do_not_write_into_one_file(tmp_path):
 def test_a_stop_is_one_sentence_and_leaves_whole_lines_under_another_name(tmp_path, workers):
     file, out = written(tmp_path, *[GOOD] * 400_000), tmp_path / "scored.jsonl"
     command = [COMMAND, "score", file, "--out", out, "--workers", str(workers)]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
+    run = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what is started by nohup ignores it
+    )  # fmt: skip
     while not (parts := [part for part in tmp_path.glob("*.part") if part.stat().st_size]):
         assert run.poll() is None
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does it, to all processes of the command

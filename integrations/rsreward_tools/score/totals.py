@@ -111,7 +111,8 @@ def score_file(
         options: how to read and count it.
         out: where to write one line a row with its box, its rewards and its IoU. A run that is cut off leaves those it
             has written in `OUT.XXXXXXXX.part`. Rows that cannot be scored are there with their error.
-        workers: how many processes score; the results are the same.
+        workers: how many processes score; the results are the same. A script that asks for several must be one that
+            can be imported: `if __name__ == "__main__":` before what it does.
         watch: called with every chunk.
         report: called with the bytes read and their number in all.
 
