@@ -218,12 +218,13 @@ def demo(
     ] = False,
     preset: Annotated[str, typer.Option(help="'cpu', or 'gpu' for a larger model on harder scenes.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, max=999, help="Of scenes, weights and sampling.")] = 0,
+    reward: Annotated[str, typer.Option(help="The reward of a box in GRPO: 'positional' or 'iou'.")] = "positional",
     weight: Annotated[
         str, typer.Option(help="The consistency weight in GRPO: 'paper', 'normalized' (by its mean) or 'none'.")
-    ] = "paper",
+    ] = "normalized",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
 ) -> None:
-    """A tiny Qwen3-VL learns to ground in synthetic aerial scenes: CoT-SFT, then GRPO.
+    """A tiny Qwen3-VL learns to ground: CoT-SFT on few explained scenes, then GRPO on others by their boxes alone.
 
     Example: `rsreward demo --seed 1 --out runs/seed1`
     """
@@ -233,18 +234,17 @@ def demo(
     import torch
     import transformers
 
-    from .demo import PRESETS, STAGES, run_demo
+    from .demo import KINDS, PRESETS, STAGES, run_demo
     from .demo_report import reward_cost, write_report
-    from .schedule import WEIGHTS
+    from .schedule import REWARDS, WEIGHTS
 
     if quick:
         if preset not in ("cpu", "quick"):
             raise InputError("--quick is a preset of its own: leave out --preset or --quick.")
         preset = "quick"
-    if weight not in WEIGHTS:
-        raise InputError(f"--weight must be one of {', '.join(WEIGHTS)}, got {weight!r}.")
-    if preset not in PRESETS:
-        raise InputError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}.")
+    for option, value, known in (("reward", reward, REWARDS), ("weight", weight, WEIGHTS), ("preset", preset, PRESETS)):
+        if value not in known:
+            raise InputError(f"--{option} must be one of {', '.join(known)}, got {value!r}.")
     if preset == "gpu" and not torch.cuda.is_available():
         raise InputError(
             "--preset gpu needs a CUDA device and there is none: leave it out for the one that runs on a CPU."
@@ -255,13 +255,19 @@ def demo(
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     with resumable("the same command with --resume goes on from here"), ProgressBars(lines=True) as bars:
-        run = run_demo(out, replace(PRESETS[preset], weight=weight), seed=seed, resume=resume, report=bars.show)
+        chosen = replace(PRESETS[preset], reward=reward, weight=weight)
+        run = run_demo(out, chosen, seed=seed, resume=resume, report=bars.show)
     lines = [
         (f"{stage}, {kind}", *(f"{run[stage][kind][metric]:.3f}" for metric in METRICS))
         for stage in STAGES
-        for kind in ("greedy", "sampled")
+        for kind in KINDS
     ]
     console.print(table_of(["answers", *(name.replace("_", " ") for name in METRICS)], lines, "Held-out scenes"))
+    changes = [
+        (metric, *("{mean:+.3f} ({low:+.3f} to {high:+.3f})".format(**run["change"][kind][metric]) for kind in KINDS))
+        for metric in METRICS
+    ]
+    console.print(table_of(["GRPO - SFT", *KINDS], changes, "Change, with paired 95 % intervals over scenes"))
     cost = reward_cost(out)
     if cost:
         console.print(f"Rewards, gather and weights: {cost['share']:.1%} of a GRPO step of {cost['step']:.0f} ms.")

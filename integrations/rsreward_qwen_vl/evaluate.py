@@ -25,6 +25,7 @@ from rsreward_tools.data.example import Example, inside
 from rsreward_tools.data.images import chat, open_image
 from rsreward_tools.data.prompts import instruction, prompt
 from rsreward_tools.errors import InputError
+from rsreward_tools.score.options import Options
 from rsreward_tools.score.totals import score_file
 from transformers import AutoModelForImageTextToText, ProcessorMixin
 
@@ -187,11 +188,11 @@ def results(
     }
 
 
-def _scored(file: Path, space: str | Space, think_in_prompt: bool = False, **options: Any) -> dict[str, Any]:
+def _scored(
+    file: Path, space: str | Space, think_in_prompt: bool = False, out: Path | None = None, **options: Any
+) -> dict[str, Any]:
     """The one place where this package has answers measured."""
-    if think_in_prompt:
-        options["think_in_prompt"] = True
-    return score_file(file, space=space, **options)
+    return score_file(file, Options(space=space, think_in_prompt=think_in_prompt, **options), out=out)
 
 
 def pass_at_k(hits: Sequence[int], samples: int, k: int) -> float:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from .errors import InputError
@@ -16,21 +17,18 @@ def file_to_write(
 
     Args:
         option: such as "--out".
-        path: the file; it and `PATH.part` will be written.
+        path: the file.
         inputs: the files that the command reads.
         others: files that it writes, by their options.
     """
     if path.is_dir():
         raise InputError(f"{option} {path} is a folder: name a file.")
     regular_file(path)
-    part = part_of(path)
     for read in inputs:
         if same(path, read):
             raise InputError(f"{option} {path} is the input itself: choose another file.")
-        if same(part, read):
-            raise InputError(f"{option} {path} is first written to the input, {part}: choose another file.")
     for name, other in (others or {}).items():
-        if same(path, other) or same(path, part_of(other)):
+        if same(path, other):
             raise InputError(f"{option} {path} is what {name} writes: choose another file.")
 
 
@@ -58,11 +56,6 @@ def not_of_another(option: str, folder: Path, mark: str, *files: str) -> None:
     for name in files:
         if (folder / name).exists() and not (folder / mark).exists():
             raise InputError(f"{option} {folder} holds a {name} of something else: choose another folder.")
-
-
-def part_of(path: Path) -> Path:
-    """What a file is called until it is whole."""
-    return path.with_name(path.name + ".part")
 
 
 def same(a: Path, b: Path) -> bool:
@@ -121,31 +114,27 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextmanager
-def writing(path: Path, *, rename: bool = True) -> Iterator[Path]:
-    """The name under which to write a file, which gets its own name at the end; nothing is left where that fails.
+def writing(path: Path) -> Iterator[Path]:
+    """The name under which to write a file, which gets its own name when it is whole.
 
-    Args:
-        rename: whether it gets its own name here.
+    Until then it is `NAME.XXXXXXXX.part`, another in every run. A run that is interrupted leaves that and says so in a
+    note of the exception; one that fails removes it.
 
     Raises:
         InputError: if it cannot be written, such as on a full disk.
     """
-    part = part_of(path)
+    part = path.with_name(f"{path.name}.{token_hex(4)}.part")
     try:
         yield part
-        if rename:
-            part.replace(path)
-    except OSError as error:
-        _remove(part)
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
-    except Exception:
-        _remove(part)
+        part.replace(path)
+    except Exception as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
         raise
-
-
-def _remove(part: Path) -> None:
-    if part.is_file():
-        part.unlink()
+    except BaseException as stop:
+        stop.add_note(f"What was written until then is in {part}.")
+        raise
 
 
 def regular_file(path: Path) -> Path:
@@ -157,6 +146,18 @@ def regular_file(path: Path) -> Path:
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{path} is a device, a pipe or a socket: name a file.")
     return path
+
+
+def size_of_input(path: Path) -> int:
+    """The size of a file to read, in bytes.
+
+    Raises:
+        InputError: if it is not there, or is not a regular file.
+    """
+    try:
+        return regular_file(path).stat().st_size
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}.") from None
 
 
 def read_file(path: Path) -> bytes:

@@ -1,3 +1,4 @@
+import inspect
 import json
 import re
 import shutil
@@ -5,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from refusals import refused
-from rsreward_qwen_vl import demo
+from rsreward_qwen_vl import commands, demo
 from rsreward_qwen_vl.demo import PRESETS, change, run_demo
 from rsreward_qwen_vl.demo_report import reward_cost, write_report
 from rsreward_qwen_vl.model.trained import newest_checkpoint
@@ -174,6 +175,22 @@ def test_the_page_of_a_demo_is_its_own_and_report_says_so(finished, tmp_path):
 def test_a_quick_demo_has_no_other_preset(tmp_path, monkeypatch, capsys, preset):
     told = refused(monkeypatch, capsys, tmp_path, "demo", "--quick", "--preset", preset)
     assert "--quick is a preset of its own: leave out --preset or --quick." in told
+
+
+@pytest.mark.parametrize(
+    ("option", "known"),
+    [("reward", "iou, positional"), ("weight", "paper, normalized, none"), ("preset", "cpu, quick")],
+)
+def test_an_option_that_is_unknown_is_refused_with_those_that_are_known(tmp_path, monkeypatch, capsys, option, known):
+    told = refused(monkeypatch, capsys, tmp_path, "demo", f"--{option}", "giou")
+    assert f"--{option} must be one of {known}" in told
+    assert "got 'giou'." in told
+
+
+def test_the_commands_own_defaults_are_those_of_the_preset():
+    defaults = inspect.signature(commands.demo).parameters
+    for name in ("reward", "weight"):
+        assert defaults[name].default == getattr(PRESETS["cpu"], name)
 
 
 def test_a_finished_run_resumes_to_the_same_results_without_training(finished, monkeypatch):

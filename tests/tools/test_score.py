@@ -11,17 +11,19 @@ import torch
 from rich.console import Console
 from rsreward_tools.cli.score_table import score_tables
 from rsreward_tools.errors import InputError
-from rsreward_tools.score.totals import CHUNK, score_file
-from score_files import COMMAND, GOOD, score, written
+from rsreward_tools.score.options import Options
+from rsreward_tools.score.records import CHUNK
+from rsreward_tools.score.totals import score_file
+from score_files import COMMAND, GOOD, written
 
 from rsreward import CONVENTIONS, parse_boxes, positional_reward
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "rollouts_dev.jsonl"
 
 
-def test_json_has_metrics_and_rewards_of_every_group(tmp_path):
+def test_json_has_metrics_and_rewards_of_every_group(tmp_path, rsreward):
     missing = GOOD | {"completion": "I see none.", "log": "b"}
-    result = score(written(tmp_path, GOOD, GOOD, missing), "--by", "log", "--json")
+    result = rsreward("score", written(tmp_path, GOOD, GOOD, missing), "--by", "log", "--json")
     assert result.returncode == 0
     out = json.loads(result.stdout)
     assert out["rows"] == 3
@@ -33,40 +35,40 @@ def test_json_has_metrics_and_rewards_of_every_group(tmp_path):
     assert set(out["groups"]["b"].values()) == {1, 0}
 
 
-def test_the_table_names_every_group(tmp_path):
-    result = score(written(tmp_path, GOOD, GOOD | {"log": "b"}), "--by", "log")
+def test_the_table_names_every_group(tmp_path, rsreward):
+    result = rsreward("score", written(tmp_path, GOOD, GOOD | {"log": "b"}), "--by", "log")
     assert result.returncode == 0
     assert "0.500" in result.stdout
 
 
-def test_group_names_are_printed_as_they_are(tmp_path):
-    result = score(written(tmp_path, GOOD | {"log": "[/a]"}, GOOD | {"log": "\ud800"}), "--by", "log")
+def test_group_names_are_printed_as_they_are(tmp_path, rsreward):
+    result = rsreward("score", written(tmp_path, GOOD | {"log": "[/a]"}, GOOD | {"log": "\ud800"}), "--by", "log")
     assert result.returncode == 0
     assert "[/a]" in result.stdout
 
 
-def test_rows_are_written_one_by_one(tmp_path):
+def test_rows_are_written_one_by_one(tmp_path, rsreward):
     out = tmp_path / "scored.jsonl"
-    assert score(written(tmp_path, GOOD, GOOD | {"completion": ""}), "--out", out).returncode == 0
+    assert rsreward("score", written(tmp_path, GOOD, GOOD | {"completion": ""}), "--out", out).returncode == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["box"] for line in lines] == [[0, 0, 500, 500], None]
     assert [line["line"] for line in lines] == [1, 2]
     assert [line["iou"] for line in lines] == [0.5, 0]
 
 
-def test_rows_are_converted_with_their_own_size(tmp_path):
+def test_rows_are_converted_with_their_own_size(tmp_path, rsreward):
     row = GOOD | {"target": [0, 0, 320, 240], "width": 640, "height": 480}
-    result = json.loads(score(written(tmp_path, row), "--space", "qwen3-vl", "--json").stdout)
+    result = json.loads(rsreward("score", written(tmp_path, row), "--space", "qwen3-vl", "--json").stdout)
     assert result["groups"]["all"]["miou"] == 1
 
 
-def test_oriented_targets(tmp_path):
+def test_oriented_targets(tmp_path, rsreward):
     row = {"completion": "<answer>[[10, 20, 30, 30, 90]]</answer>", "target": [20, 25, 10, 20, 0.0]}
-    result = score(written(tmp_path, row), "--kind", "oriented", "--json")
+    result = rsreward("score", written(tmp_path, row), "--kind", "oriented", "--json")
     assert json.loads(result.stdout)["groups"]["all"]["miou"] == pytest.approx(1, abs=1e-6)
 
 
-def test_targets_that_are_lists_of_boxes(tmp_path):
+def test_targets_that_are_lists_of_boxes(tmp_path, rsreward):
     a, b = [0, 0, 10, 10], [20, 0, 30, 10]
     rows = [
         {"completion": f"<answer>{[b, a]}</answer>", "target": [a, b]},
@@ -75,12 +77,25 @@ def test_targets_that_are_lists_of_boxes(tmp_path):
         {"completion": f"<answer>{[a, a]}, {b}</answer>", "target": [a]},
     ]
     out = tmp_path / "scored.jsonl"
-    group = json.loads(score(written(tmp_path, *rows), "--json", "--out", out).stdout)["groups"]["all"]
+    group = json.loads(rsreward("score", written(tmp_path, *rows), "--json", "--out", out).stdout)["groups"]["all"]
     assert group["set_reward"] == pytest.approx((1.1 + 0.55 + 1 + 0.55) / 4)
     assert group["precision@0.5"] == pytest.approx(4 / 5)
     assert group["recall@0.5"] == pytest.approx(4 / 5)
     assert [json.loads(line)["hits@0.5"] for line in out.read_text().splitlines()] == [2, 1, 0, 1]
-    assert "f1@0.7" in score(written(tmp_path, *rows)).stdout
+    assert "f1@0.7" in rsreward("score", written(tmp_path, *rows)).stdout
+
+
+def test_f1_is_two_hits_over_all_boxes(tmp_path):
+    """Of 3 + 1 predicted and 1 + 2 true boxes 1 + 1 meet at 0.5, 1 + 0 at 0.7: F1 = 2 hits / 7."""
+    a, b, c = [0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]
+    rows = [
+        {"completion": f"<answer>{[a, b, c]}</answer>", "target": [a]},
+        {"completion": "<answer>[0, 0, 10, 6]</answer>", "target": [a, b]},
+    ]
+    found = score_file(written(tmp_path, *rows))["metrics"]
+    assert found["f1@0.5"] == pytest.approx(2 * 2 / 7)
+    assert found["f1@0.7"] == pytest.approx(2 * 1 / 7)
+    assert (found["precision@0.5"], found["recall@0.5"]) == pytest.approx((2 / 4, 2 / 3))
 
 
 WORDS = ["rows", "acc@0.5", "acc@0.6", "acc@0.7", "acc@0.8", "acc@0.9", "miou", "cum iou", "parse rate"]
@@ -90,9 +105,9 @@ LONG = "refgta_subsample_qwen2_5vl_7b_instruct_r1_100"
 @pytest.mark.parametrize("width", [40, 80, 100, 160])
 @pytest.mark.parametrize("names", [[], ["a", "b"], ["b", LONG, "c"], [f"city {i} by the sea" for i in range(30)]])
 def test_every_metric_of_every_group_can_be_read_on_a_terminal_of_any_width(tmp_path, width, names):
-    by = ["log"] if names else []
+    by = ("log",) if names else ()
     rows = [GOOD | {"log": name} for name in names] or [GOOD]
-    result = score_file(written(tmp_path, *rows), convention="dior_rsvg", by=by)
+    result = score_file(written(tmp_path, *rows), Options(convention="dior_rsvg", by=by))
     console = Console(width=width, file=io.StringIO())
     for table in score_tables(result, by, width):
         console.print(table)
@@ -115,8 +130,10 @@ def test_a_terminal_of_80_columns_shows_every_metric(tmp_path):
     assert all(word in shown for word in WORDS)
 
 
-def test_control_characters_of_the_data_do_not_reach_the_terminal(tmp_path):
-    result = score(written(tmp_path, GOOD | {"log": "\x1b[31mred"}, GOOD | {"log": "a\nb"}, "{"), "--by", "log")
+def test_control_characters_of_the_data_do_not_reach_the_terminal(tmp_path, rsreward):
+    result = rsreward(
+        "score", written(tmp_path, GOOD | {"log": "\x1b[31mred"}, GOOD | {"log": "a\nb"}, "{"), "--by", "log"
+    )
     assert result.returncode == 0
     assert r"\x1b[31mred" in result.stdout
     assert r"a\nb" in result.stdout
@@ -147,21 +164,22 @@ def test_answers_are_written_as_they_come_and_what_was_written_outlives_a_stop(t
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        score_file(file, out=out, progress=stop)
+        score_file(file, out=out, report=stop)
     assert not out.exists()
-    assert len((tmp_path / "scored.jsonl.part").read_text().splitlines()) == CHUNK
+    (part,) = tmp_path.glob("scored.jsonl.*.part")
+    assert len(part.read_text().splitlines()) == CHUNK
     score_file(file, out=out)
     assert len(out.read_text().splitlines()) == CHUNK + 5
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.jsonl", "scored.jsonl"]
+    assert sorted(tmp_path.iterdir()) == sorted([file, out, part])
 
 
 def test_parquet_is_scored_as_the_same_lines_are(tmp_path):
     rows = [GOOD | {"width": 640, "height": 480}, GOOD | {"completion": "none"}, GOOD | {"log": "b", "width": None}]
-    lines = score_file(written(tmp_path, *rows), by=["log"], out=tmp_path / "a")
+    lines = score_file(written(tmp_path, *rows), Options(by=("log",)), out=tmp_path / "a")
     table = pa.Table.from_pylist([row | {"image": {"bytes": b"\x89PNG", "path": None}} for row in rows])
     table = table.set_column(0, "completion", table["completion"].cast(pa.large_string()))  # as pandas writes texts
     pq.write_table(table, tmp_path / "rows.parquet")
-    assert score_file(tmp_path / "rows.parquet", by=["log"], out=tmp_path / "b") == lines
+    assert score_file(tmp_path / "rows.parquet", Options(by=("log",)), out=tmp_path / "b") == lines
     assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
 
 
@@ -179,7 +197,7 @@ def test_verls_rollout_dumps_are_read_as_they_are(tmp_path):
     for step, box in ((2, [0, 0, 500, 500]), (10, [0, 0, 500, 250])):
         row = {"input": "user\nFind it.", "output": f"<answer>{box}</answer>", "gts": truth, "score": 1.1, "step": step}
         (tmp_path / f"{step}.jsonl").write_text(json.dumps(row | {"rs_iou": 0.5, "uid": "7_0_0"}) + "\n")
-    found = score_file(tmp_path, space="qwen3-vl", by=["step"], out=tmp_path.parent / "verl.out")
+    found = score_file(tmp_path, Options("qwen3-vl", by=("step",)), out=tmp_path.parent / "verl.out")
     assert {step: values["miou"] for step, values in found["groups"].items()} == {"2": 1, "10": 0.5}
     assert list(found["groups"]) == ["2", "10"]
     lines = [json.loads(line) for line in (tmp_path.parent / "verl.out").read_text().splitlines()]
@@ -188,19 +206,19 @@ def test_verls_rollout_dumps_are_read_as_they_are(tmp_path):
 
 def test_models_names_stand_for_their_spaces(tmp_path):
     file = written(tmp_path, GOOD | {"target": [0, 0, 320, 240], "width": 640, "height": 480})
-    assert score_file(file, space="Qwen/Qwen3-VL-8B-Instruct") == score_file(file, space="qwen3-vl")
+    assert score_file(file, Options("Qwen/Qwen3-VL-8B-Instruct")) == score_file(file, Options("qwen3-vl"))
 
 
 def test_conventions_count_their_own_way(tmp_path):
     row = GOOD | {"completion": "[10, 10, 13, 13]", "target": [10, 10, 14, 14], "width": 100, "height": 100}
-    found = {name: score_file(written(tmp_path, row), convention=name)["metrics"] for name in CONVENTIONS}
+    found = {name: score_file(written(tmp_path, row), Options(convention=name))["metrics"] for name in CONVENTIONS}
     assert found["plain"]["miou"] == pytest.approx(9 / 16)
     assert found["vrsbench"]["miou"] == found["vrsbench"]["cum_iou"] == pytest.approx(16 / 25)
     assert "acc@0.9" in found["dior_rsvg"]
 
 
-def test_rows_taken_to_be_of_the_benchmarks_own_size_are_told(tmp_path):
-    result = score(written(tmp_path, GOOD), "--convention", "vrsbench")
+def test_rows_taken_to_be_of_the_benchmarks_own_size_are_told(tmp_path, rsreward):
+    result = rsreward("score", written(tmp_path, GOOD), "--convention", "vrsbench")
     assert "1 of 1 rows have no width and height" in result.stderr
     assert "in an image of 512 x 512" in result.stderr
 
@@ -208,7 +226,7 @@ def test_rows_taken_to_be_of_the_benchmarks_own_size_are_told(tmp_path):
 def test_several_breakdowns_stand_side_by_side(tmp_path):
     small = GOOD | {"completion": "[0, 0, 9, 9]", "target": [0, 0, 9, 9], "width": 900, "height": 900, "log": "b"}
     large = GOOD | {"width": 900, "height": 900}
-    found = score_file(written(tmp_path, small, large, large), by=["log", "@size", "@region"])
+    found = score_file(written(tmp_path, small, large, large), Options(by=("log", "@size", "@region")))
     assert {name: values["rows"] for name, values in found["groups"].items()} == {
         "log=a": 2, "log=b": 1, "@size=small": 1, "@size=large": 2, "@region=top left": 3,
     }  # fmt: skip
@@ -217,36 +235,37 @@ def test_several_breakdowns_stand_side_by_side(tmp_path):
 def test_a_field_with_a_value_of_its_own_in_every_row_is_no_group(tmp_path):
     rows = [GOOD | {"log": i} for i in range(1001)]
     with pytest.raises(InputError, match="more than 1000 groups"):
-        score_file(written(tmp_path, *rows), by=["log"])
+        score_file(written(tmp_path, *rows), Options(by=("log",)))
 
 
 def test_intervals_draw_prompts_where_their_field_is_named(tmp_path):
     bad = GOOD | {"completion": "none"}
     prompts = [(GOOD if i % 2 else bad) | {"prompt": i} for i in range(60)]
     once, rollouts = score_file(written(tmp_path, *prompts)), written(tmp_path, *prompts * 8)
-    clustered, apart = score_file(rollouts, cluster="prompt", by=["log"]), score_file(rollouts)
+    clustered, apart = score_file(rollouts, Options(cluster="prompt", by=("log",))), score_file(rollouts)
     assert clustered["metrics"] == apart["metrics"]
     assert clustered["intervals"]["acc@0.5"] == clustered["group_intervals"]["a"]["acc@0.5"]
     assert clustered["intervals"]["acc@0.5"] == pytest.approx(once["intervals"]["acc@0.5"])
     assert apart["intervals"]["acc@0.5"][0] > once["intervals"]["acc@0.5"][0]
     with pytest.raises(InputError, match="no field 'question'"):
-        score_file(rollouts, cluster="question")
+        score_file(rollouts, Options(cluster="question"))
 
 
-def test_intervals_hold_the_metrics_and_failures_are_shown(tmp_path):
+def test_intervals_hold_the_metrics_and_failures_are_shown(tmp_path, rsreward):
     rows = [GOOD, GOOD | {"completion": "none"}] * 20
     found = score_file(written(tmp_path, *rows))
     for name, (low, high) in found["intervals"].items():
         assert low <= found["metrics"][name] <= high
     assert found["intervals"]["acc@0.5"][0] < 0.5 < found["intervals"]["acc@0.5"][1]
     assert found["problems"]["none"]["answers"] == 20
-    assert "20 of 40 answers could not be read" in score(written(tmp_path, *rows)).stdout
+    assert "20 of 40 answers could not be read" in rsreward("score", written(tmp_path, *rows)).stdout
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the sample of real rollouts lies beside the project, not in it")
-def test_undoing_the_resize_is_worth_points_on_real_rollouts():
+def test_undoing_the_resize_is_worth_points_on_real_rollouts(rsreward):
     pixel, resized = (
-        json.loads(score(SHARED, "--by", "log", "--space", space, "--json").stdout) for space in ("pixel", "qwen2.5-vl")
+        json.loads(rsreward("score", SHARED, "--by", "log", "--space", space, "--json").stdout)
+        for space in ("pixel", "qwen2.5-vl")
     )
     assert pixel["rows"] == resized["rows"] == 2500
     assert resized["rows_without_size"] == 1000

@@ -6,15 +6,16 @@ import json
 import pytest
 from refusals import refused
 from rsreward_tools.errors import InputError
+from rsreward_tools.score.options import Options
 from rsreward_tools.score.totals import score_file
-from score_files import GOOD, score, written
+from score_files import GOOD, written
 
 
 @pytest.mark.parametrize("out", [".", "rows.jsonl"])
-def test_the_input_and_folders_are_not_written_over(tmp_path, out):
+def test_the_input_and_folders_are_not_written_over(tmp_path, out, rsreward):
     file = written(tmp_path, GOOD)
     before = file.read_text()
-    result = score(file, "--out", tmp_path / out)
+    result = rsreward("score", file, "--out", tmp_path / out)
     assert (result.returncode, result.stderr.count("\n"), file.read_text()) == (2, 1, before)
 
 
@@ -45,12 +46,13 @@ def test_a_page_is_not_written_over_a_file_of_the_folder_that_is_scored(tmp_path
     assert file.read_text() == before
 
 
-def test_what_a_run_that_was_cut_off_left_is_not_written_over(tmp_path, monkeypatch, capsys):
+def test_what_a_run_that_was_cut_off_left_is_not_written_over(tmp_path, monkeypatch):
     part = written(tmp_path, GOOD).rename(tmp_path / "out.jsonl.part")
     before = part.read_text()
-    told = refused(monkeypatch, capsys, tmp_path, "score", part.name, "--out", "out.jsonl")
-    assert "is first written to the input, out.jsonl.part" in told
+    monkeypatch.chdir(tmp_path)
+    score_file(part, Options(), out=tmp_path / "out.jsonl")
     assert part.read_text() == before
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
 
 
 # Where no row can be scored the first one's mistake is told.
@@ -85,6 +87,11 @@ BAD = {
     "compressed": ([gzip.compress(json.dumps(GOOD).encode())], [], "rows.jsonl is compressed: gunzip it"),
     "unknown space": ([GOOD], ["--space", "metres"], "unknown coordinate space 'metres'"),
     "NaN in a target": (['{"completion": "a", "target": [1, 2, NaN, 4]}'], [], "'target' must be four finite numbers"),
+    "truth value in a target": (
+        ['{"completion": "a", "target": [true, 2, 3, 4]}'],
+        [],
+        "'target' must be four finite numbers",
+    ),
     "wrong shape": ([GOOD | {"target": [1, 2, 3]}], [], "'target' must be four finite numbers"),
     "text for a target": ([GOOD | {"target": "left"}], [], "'target' is a text that is not JSON"),
     "object without a box": ([GOOD | {"target": {"width": 5}}], [], "'target' must hold 'bbox', and holds 'width'"),
@@ -107,8 +114,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_missing_files_and_empty_folders_are_named(tmp_path):
-    result = score(tmp_path / "none.jsonl")
+def test_missing_files_and_empty_folders_are_named(tmp_path, rsreward):
+    result = rsreward("score", tmp_path / "none.jsonl")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
     assert "none.jsonl" in result.stderr
     with pytest.raises(InputError, match="holds no file that ends in"):
@@ -123,10 +130,10 @@ BROKEN = {
 }
 
 
-def test_broken_lines_are_counted_named_and_kept(tmp_path):
+def test_broken_lines_are_counted_named_and_kept(tmp_path, rsreward):
     rows = [BROKEN[i][0] if i in BROKEN else "" if i == 2 else GOOD for i in range(1, 8)]
     out = tmp_path / "scored.jsonl"
-    result = score(written(tmp_path, *rows), "--json", "--out", out)
+    result = rsreward("score", written(tmp_path, *rows), "--json", "--out", out)
     assert result.returncode == 0
     found = json.loads(result.stdout)
     assert (found["rows"], found["broken_rows"], found["metrics"]["acc@0.5"]) == (2, 4, 1)
@@ -140,20 +147,20 @@ def test_broken_lines_are_counted_named_and_kept(tmp_path):
     assert "rows.jsonl, line 5 is not UTF-8 text" in result.stderr
 
 
-def test_one_reason_is_told_once_with_its_first_lines(tmp_path):
+def test_one_reason_is_told_once_with_its_first_lines(tmp_path, rsreward):
     sized = GOOD | {"width": 640, "height": 480}
-    result = score(written(tmp_path, sized, *[GOOD] * 1200), "--space", "qwen3-vl")
+    result = rsreward("score", written(tmp_path, sized, *[GOOD] * 1200), "--space", "qwen3-vl")
     assert result.stderr.count("which the space 'qwen3-vl' needs") == 1
     assert "1200 broken rows were left out: 1200 rows have no 'width' and 'height'" in result.stderr
     assert "rows.jsonl, lines 2, 3, 4, ...)" in result.stderr
     assert "1200 broken rows were left out." in result.stdout
-    one = score(written(tmp_path, sized, GOOD), "--space", "qwen3-vl")
+    one = rsreward("score", written(tmp_path, sized, GOOD), "--space", "qwen3-vl")
     assert "1 broken row was left out" in one.stderr
     assert "rows.jsonl, line 2 has no 'width' and 'height'" in one.stderr
 
 
-def test_reasons_without_end_take_no_memory_and_the_rest_is_counted(tmp_path):
+def test_reasons_without_end_take_no_memory_and_the_rest_is_counted(tmp_path, rsreward):
     rows = [GOOD | {"target": [5, 5, -i, 0]} for i in range(1, 51)]
     found = score_file(written(tmp_path, GOOD, *rows))
     assert len(found["broken_reasons"]) == 10
-    assert "; and 47 more." in score(written(tmp_path, GOOD, *rows)).stderr
+    assert "; and 47 more." in rsreward("score", written(tmp_path, GOOD, *rows)).stderr

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from rsreward_tools.cli.main import main
 from rsreward_tools.errors import InputError
-from rsreward_tools.pages.score import CELLS, SHOWN, ScoreReport, offsets_in_boxes
+from rsreward_tools.pages.score import CARDS, CELLS, ScoreReport, offsets_in_boxes
+from rsreward_tools.score.options import Options
 from rsreward_tools.score.totals import score_file
 
 from rsreward import oriented
@@ -27,7 +28,7 @@ def page(folder, *rows, images=None, **options):
     file = folder / "rows.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in rows))
     report = ScoreReport(folder / "report.html", images)
-    result = score_file(file, watch=report.watch, **options)
+    result = score_file(file, Options(**options), watch=report.watch)
     report.write(result, {"file": file.name, "by": ", ".join(options.get("by", ()))})
     return (folder / "report.html").read_text(), report
 
@@ -49,7 +50,7 @@ def test_the_page_fetches_nothing_and_what_models_write_stays_text(tmp_path):
     Image.new("RGB", (400, 200)).save(tmp_path / "a.png")
     nasty = "</pre><script>alert(1)</script><img src=http://x/y>"
     rows = row(image="a.png", query=nasty, kind=nasty), row(completion=nasty, kind="b")
-    html, _ = page(tmp_path, *rows, images=tmp_path, by=["kind"])
+    html, _ = page(tmp_path, *rows, images=tmp_path, by=("kind",))
     found = Addresses(html)
     assert "script" not in found.tags
     assert len(found.addresses) == 2 + 1  # two charts, and the photograph
@@ -64,7 +65,7 @@ def test_lone_surrogates_do_not_stop_the_page(tmp_path):
 
 def test_metrics_intervals_groups_problems_and_broken_rows_are_shown(tmp_path):
     rows = [row(log="a")] * 5 + [row(completion="none", log="b")] * 5 + [row(completion="[9, 9, 1, 1]", log="b")]
-    html, _ = page(tmp_path, *rows, "not an object", by=["log"])
+    html, _ = page(tmp_path, *rows, "not an object", by=("log",))
     text = re.sub(r"<[^>]+>|\s+", " ", html.split("</style>")[1])
     for shown in (
         "0.455",
@@ -95,9 +96,9 @@ def test_images_outside_the_folder_are_not_opened(tmp_path):
 def test_the_worst_and_the_best_rows_are_kept_whatever_the_chunks(tmp_path):
     rows = [row([100, 50, 100 + 2 * i, 150]) for i in range(1, 101)]
     _, report = page(tmp_path, *rows, *[row(completion="none")] * 20)
-    assert [kept["row"].line for _, _, kept in report.kept["worst"]] == list(range(1, SHOWN + 1))
-    assert [kept["row"].line for _, _, kept in report.kept["best"]] == list(range(100, 100 - SHOWN, -1))
-    assert len(report.kept["unread"]) == SHOWN
+    assert [kept["row"].line for _, _, kept in report.kept["worst"]] == list(range(1, CARDS + 1))
+    assert [kept["row"].line for _, _, kept in report.kept["best"]] == list(range(100, 100 - CARDS, -1))
+    assert len(report.kept["unread"]) == CARDS
     assert report.histogram.tolist() == [20, 0] + [5] * 20
 
 
@@ -129,7 +130,7 @@ def test_sets_and_oriented_boxes_have_a_page_too(tmp_path):
 def test_no_row_is_both_among_the_worst_and_among_the_best(tmp_path, count):
     html, _ = page(tmp_path, *[row()] * count)  # all alike
     shown = re.findall(r"boxes of line (\d+)", html)
-    assert len(shown) == len(set(shown)) == min(count, 2 * SHOWN)
+    assert len(shown) == len(set(shown)) == min(count, 2 * CARDS)
 
 
 def test_what_was_asked_for_and_what_was_assumed_stands_on_the_page(tmp_path, monkeypatch, capsys):
@@ -196,7 +197,7 @@ def test_in_a_browser_boxes_sit_where_they_should_and_nothing_overlaps(tmp_path,
     Image.new("RGB", (800, 400), "green").save(tmp_path / "a.jpg")  # twice as large as the row says
     long = "a-very-long-name-without-any-space-in-it-" * 5
     rows = [row(image="a.jpg", query=long, log=long), row(log="b"), row(completion=long, log="b")]
-    html, _ = page(tmp_path, *rows, images=tmp_path, by=["log"])
+    html, _ = page(tmp_path, *rows, images=tmp_path, by=("log",))
     (tmp_path / "report.html").write_text(html.replace("</html>", MEASURE + "</html>"))
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'chromium'}"]
     command += ["--virtual-time-budget=5000", f"--window-size={width},2000", "--dump-dom", tmp_path / "report.html"]

@@ -1,11 +1,11 @@
 import pytest
 from rsreward_qwen_vl.scene_rows import scene_row
-from rsreward_tools.score.rows import Reader, Source
+from rsreward_tools.score.options import Options
+from rsreward_tools.score.records import RecordFiles
+from rsreward_tools.score.rows import read_row
 from rsreward_tools.score.totals import score_file
 from tiny_grpo import SIZE, build_trainer, length_reward
 from trl import GRPOTrainer
-
-from rsreward import SPACES
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -22,11 +22,12 @@ def test_the_completions_that_trl_logs_are_read_as_they_are(tmp_path):
     trainer = build_trainer(tmp_path, GRPOTrainer, reward_funcs=rewards, log_completions=True, max_steps=2)
     trainer.train()
     dumps = tmp_path / "completions"
-    rows = list(Reader(SPACES["qwen3-vl"], by=("step",)).read(Source(dumps)))
+    options = Options("qwen3-vl", by=("step",))
+    rows = [read_row(record, options, None) for chunk in RecordFiles(dumps).chunks(options) for record in chunk]
     last = [message[0]["content"] for message in trainer._logs["completion"]]
     assert [row.completion for row in rows if row.groups == (2,)] == last
     truths = [scene_row(seed, 1, SIZE)["target"] for seed in range(8)]
     assert all(row.target[0] in truths and row.width == SIZE for row in rows)
-    found = score_file(dumps, space="qwen3-vl", by=["step"])
+    found = score_file(dumps, options)
     assert {step: values["rows"] for step, values in found["groups"].items()} == {"1": 8, "2": 8}
     assert found["broken_rows"] == 0

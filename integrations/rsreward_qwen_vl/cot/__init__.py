@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rsreward_tools.data.example import Example
-from rsreward_tools.files import part_of, write_whole
+from rsreward_tools.files import write_whole, writing
 
 from ..asking import journal, keyed
 from .filter import Filter
@@ -79,9 +79,8 @@ async def collect(
             for (example, row), reason in zip(chains, reasons, strict=True)
             if reason is None
         ]
-        part = part_of(out / "cot.parquet")
-        pq.write_table(pa.Table.from_pylist(kept, schema=SCHEMA), part)
-        part.replace(out / "cot.parquet")
+        with writing(out / "cot.parquet") as part:
+            pq.write_table(pa.Table.from_pylist(kept, schema=SCHEMA), part)
         report = {
             "examples": len(wanted),
             "kept": len(kept),

@@ -1,7 +1,6 @@
 """What the folder of a trained model tells: its plan, its coordinate space, its newest checkpoint."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ def space_of(model: str, told: FrameArguments | None = None, processor: Any = No
     try:
         trained_in = plan_of(model).get("space")
         named = told.space or (Space(**trained_in) if trained_in else _family_of(model))
-        space = _space_named(named, five=told.five or None, order=told.order or None)
+        space = rsreward.space_named(named, five=told.five or None, order=told.order or None)
     except InputError:
         raise
     except (ValueError, TypeError) as error:
@@ -58,13 +57,6 @@ def space_of(model: str, told: FrameArguments | None = None, processor: Any = No
             f"least {space.factor**2}."
         )
     return space.bounded(low, high)
-
-
-def _space_named(space: str | Space, **told: Any) -> Space:
-    """For the merger: `rsreward.space_named(space, five=..., order=...)` once it takes these, and models' names."""
-    if isinstance(space, str):
-        space = SPACES.get(space) or rsreward.space_for(space)
-    return replace(space, **{name: value for name, value in told.items() if value is not None})
 
 
 def _family_of(model: str) -> Space:

@@ -49,6 +49,11 @@ def main() -> None:
     """Run the command. A mistake of the user's is one sentence and exit code 2."""
     try:
         app()
+    except SystemExit as end:
+        stop = getattr(end.__context__, "__cause__", None)
+        if isinstance(stop, KeyboardInterrupt):  # typer has made exit code 130 of it
+            say(" ".join(["stopped.", *getattr(stop, "__notes__", ())]))
+        raise
     except InputError as error:
         print("\n".join(map(printable, f"rsreward: {error}".split("\n"))), file=sys.stderr)
         sys.exit(2)

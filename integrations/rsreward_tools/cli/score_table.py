@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.table import Table
-from rich.text import Text
 
-from .terminal import printable
+from .terminal import printable, table_of
 
 
 def score_tables(result: dict[str, Any], by: Sequence[str], width: int) -> list[Table]:
@@ -55,17 +53,15 @@ class _Grid:
             if parts[-1] and _taken([first, *(widths[j] for j in parts[-1]), widths[i]]) > width:
                 parts.append([])
             parts[-1].append(i)
-        return [self._table(part, [first, *(widths[i] for i in part)]) for part in parts]
-
-    def _table(self, part: list[int], widths: list[int]) -> Table:
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-        for i, (head, width) in enumerate(zip([self.head, *(self.columns[i] for i in part)], widths, strict=True)):
-            table.add_column(Text(head), width=width, justify="right" if i else "left", overflow="fold")
-        for i, (name, cells) in enumerate(zip(self.rows, self.cells, strict=True)):
-            if i == self.body:
-                table.add_section()
-            table.add_row(Text(name), *(Text(cells[j]) for j in part))
-        return table
+        return [
+            table_of(
+                [self.head, *(self.columns[i] for i in part)],
+                [[name, *(cells[i] for i in part)] for name, cells in zip(self.rows, self.cells, strict=True)],
+                widths=[first, *(widths[i] for i in part)],
+                body=self.body,
+            )
+            for part in parts
+        ]
 
 
 def _cells(values: dict[str, float], intervals: dict[str, Sequence[float]]) -> list[str]:

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 from unicodedata import category
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 console = Console(highlight=False, markup=False)
 wide_console = Console() if console.is_terminal else Console(width=160)
@@ -29,13 +31,27 @@ def say(line: str) -> None:
         print(printable(f"rsreward: {line}"), file=sys.stderr)
 
 
-def table_of(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> Table:
-    """A table whose first column is text and whose others are numbers."""
+def table_of(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    title: str | None = None,
+    widths: Sequence[int] | None = None,
+    body: int | None = None,
+) -> Table:
+    """A table whose first column is text and whose others are numbers.
+
+    Args:
+        widths: of the columns, in which long texts are folded. None: as wide as needed, nothing is folded.
+        body: a line stands below this many rows.
+    """
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
+        layout: dict[str, Any] = {"width": widths[i], "overflow": "fold"} if widths else {"no_wrap": True}
+        table.add_column(Text(column), justify="right" if i else "left", **layout)
+    for i, row in enumerate(rows):
+        if i == body:
+            table.add_section()
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -107,16 +107,15 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def write_examples(path: Path, examples: Iterable[Example], *, rename: bool = True) -> int:
-    """Write one Parquet file, whole or not at all; returns the number of examples.
+def write_examples(path: Path, examples: Iterable[Example]) -> None:
+    """Write one Parquet file, whole or not at all."""
+    with writing(path) as part:
+        write_rows(part, examples)
 
-    Args:
-        rename: whether `PATH.part` gets its own name here.
-    """
-    rows = pa.Table.from_pylist([asdict(example) for example in examples], schema=SCHEMA)
-    with writing(path, rename=rename) as partial:
-        pq.write_table(rows, partial)
-    return int(rows.num_rows)
+
+def write_rows(file: Path, examples: Iterable[Example]) -> None:
+    """Write the rows of one Parquet file."""
+    pq.write_table(pa.Table.from_pylist([asdict(example) for example in examples], schema=SCHEMA), file)
 
 
 def read_examples(path: Path) -> Iterator[Example]:

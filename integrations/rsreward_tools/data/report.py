@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..files import file_to_write, folder_to_write, not_a_file, not_of_another, part_of, writing
-from .example import SPLITS, Example, Flaw, inside, write_examples
+from ..files import file_to_write, folder_to_write, not_a_file, not_of_another, writing
+from .example import SPLITS, Example, Flaw, inside, write_rows
 
 SHOWN = 200
 Report = dict[str, Any]
@@ -60,17 +61,9 @@ def write_tables(out: Path, examples: list[Example], report: Report) -> None:
     """
     folder_to_write("--out", out)
     report_file, tables = out / "report.json", {split: out / f"{split}.parquet" for split in SPLITS}
-    new = [report_file, *(tables[split] for split in report["examples"])]
-    try:
+    with ExitStack() as whole:  # all get their names at its end, or none
         for split in report["examples"]:
-            write_examples(tables[split], [e for e in examples if e.split == split], rename=False)
-        with writing(report_file, rename=False) as part:
-            part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    except Exception:
-        for path in new:
-            part_of(path).unlink(missing_ok=True)
-        raise
-    for path in new:
-        part_of(path).replace(path)
-    for path in set(tables.values()) - set(new):
-        path.unlink(missing_ok=True)
+            write_rows(whole.enter_context(writing(tables[split])), [e for e in examples if e.split == split])
+        whole.enter_context(writing(report_file)).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for split in tables.keys() - report["examples"].keys():
+        tables[split].unlink(missing_ok=True)

@@ -11,13 +11,14 @@ from rsreward import corners
 from rsreward.boxes import centre_offset
 
 from ..errors import InputError
-from ..score.broken import MOST_REASONS, said_of_broken
+from ..files import writing
+from ..score.broken import MOST_REASONS, describe_broken
+from ..score.measure import Scored, tensors
 from ..score.rows import Row
-from ..score.scored import Scored
 from . import render
 from .pictures import jpeg
 
-SHOWN = 8  # rows of each kind
+CARDS = 8  # rows of each kind
 LONGEST_TEXT, PICTURE = 800, 640
 BINS, REACH, CELLS = 20, 3.0, 61
 TRUE, PRED = "#ffffff", "#ff9f1c"
@@ -50,8 +51,8 @@ class ScoreReport:
     def watch(self, scored: Scored) -> None:
         """Take in a chunk."""
         self.several = scored.rows[0].several
-        values = scored.columns["set_reward" if self.several else "iou"].double()
-        read = scored.columns["read"]
+        columns = tensors(scored.columns)
+        values, read = columns["set_reward" if self.several else "iou"].double(), columns["read"]
         if not self.several:
             bins = torch.where(read, 1 + (values * BINS).ceil().long(), 0)
             self.histogram += torch.bincount(bins, minlength=BINS + 2)
@@ -65,15 +66,15 @@ class ScoreReport:
         ):
             order = ties.argsort()
             order = order[rank[order].argsort(stable=True)]
-            first = order[(read if kind != "unread" else ~read)[order]][:SHOWN].tolist()
+            first = order[(read if kind != "unread" else ~read)[order]][:CARDS].tolist()
             new = [(rank[i].item(), ties[i].item(), _kept(scored, i, values[i].item())) for i in first]
-            self.kept[kind] = sorted(self.kept[kind] + new, key=lambda entry: entry[:2])[:SHOWN]
+            self.kept[kind] = sorted(self.kept[kind] + new, key=lambda entry: entry[:2])[:CARDS]
 
     def _watch_offsets(self, scored: Scored) -> None:
         rows = [i for i, pred in enumerate(scored.preds) if len(pred)]
         if not rows:
             return
-        pred = torch.cat([scored.preds[i] for i in rows]).double()
+        pred = torch.tensor([scored.preds[i][0] for i in rows], dtype=torch.float64)
         target = torch.tensor([scored.rows[i].target[0] for i in rows], dtype=torch.float64)
         cells = ((offsets_in_boxes(pred, target) + REACH) * (CELLS / (2 * REACH))).floor()
         inside = ((cells >= 0) & (cells < CELLS)).all(1)
@@ -93,7 +94,7 @@ class ScoreReport:
         """
         problems = sorted({name for counts in result["problems"].values() for name in counts} - {"answers"})
         half = self.read // 2  # of few rows no one is both among the worst and among the best
-        limits = {"worst": half, "best": self.read - half, "unread": SHOWN}
+        limits = {"worst": half, "best": self.read - half, "unread": CARDS}
         cards = {kind: [self._card(kept) for _, _, kept in of[: limits[kind]]] for kind, of in self.kept.items()}
         from . import charts  # matplotlib: not before the rows are done, for their memory's sake
 
@@ -103,7 +104,7 @@ class ScoreReport:
             result=result,
             about=about,
             problems=problems,
-            broken=said_of_broken(result, most=MOST_REASONS),
+            broken=describe_broken(result, most=MOST_REASONS),
             charts={} if self.several else drawn,
             far=self.far,
             reach=REACH,
@@ -112,13 +113,11 @@ class ScoreReport:
             true_colour=TRUE,
             pred_colour=PRED,
         )
-        try:
-            self.html.write_text(html, encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise InputError(f"cannot write to {self.html}: {error.strerror}.") from None
-        return self._said_of_images([card for of in cards.values() for card in of])
+        with writing(self.html) as part:
+            part.write_text(html, encoding="utf-8", errors="backslashreplace")
+        return self._describe_missing_images([card for of in cards.values() for card in of])
 
-    def _said_of_images(self, cards: list[dict[str, Any]]) -> str:
+    def _describe_missing_images(self, cards: list[dict[str, Any]]) -> str:
         """A sentence about the images that the page should show and does not; nothing where all are there."""
         found, missing = (sum(bool(card[name]) for card in cards) for name in ("src", "missing"))
         if self.images is None or found == len(cards):
@@ -138,7 +137,7 @@ class ScoreReport:
         row: Row = kept["row"]
         picture, size, missing = self._picture(row.image)
         size = (row.width, row.height) if row.width and row.height else size
-        polygons = {"true": _polygons(torch.tensor(row.target)), "pred": _polygons(kept["pred"])}
+        polygons = {"true": _polygons(torch.tensor(row.target)), "pred": _polygons(torch.tensor(kept["pred"]))}
         view = (0.0, 0.0, float(size[0]), float(size[1])) if size else _view(polygons["true"] + polygons["pred"])
         text = row.completion if len(row.completion) <= LONGEST_TEXT else row.completion[:LONGEST_TEXT] + " …"
         src = jpeg(picture) if picture else None

@@ -1,11 +1,11 @@
 """Rows that could not be scored, counted by what is wrong with them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .rows import Broken
 
-FIRST, MOST_REASONS, PLACES = 10, 10, 3
+FIRST_ERRORS, MOST_REASONS, FIRST_LINES = 10, 10, 3
 
 
 class BrokenRows:
@@ -21,29 +21,30 @@ class BrokenRows:
         self.first: list[str] = []
         self._reasons: dict[str, dict[str, Any]] = {}
 
-    def add(self, row: Broken) -> None:
-        """Count one."""
-        self.count += 1
-        if len(self.first) < FIRST:
-            self.first.append(row.error)
-        if row.reason not in self._reasons and len(self._reasons) == MOST_REASONS:
-            return
-        known = self._reasons.setdefault(row.reason, {"reason": row.reason, "rows": 0, "first": []})
-        known["rows"] += 1
-        if len(known["first"]) < PLACES:
-            known["first"].append([str(row.file), row.line])
+    def extend(self, rows: Iterable[Broken]) -> None:
+        """Count some more."""
+        for row in rows:
+            self.count += 1
+            if len(self.first) < FIRST_ERRORS:
+                self.first.append(row.error)
+            if row.reason not in self._reasons and len(self._reasons) == MOST_REASONS:
+                continue
+            known = self._reasons.setdefault(row.reason, {"reason": row.reason, "rows": 0, "first": []})
+            known["rows"] += 1
+            if len(known["first"]) < FIRST_LINES:
+                known["first"].append([str(row.file), row.line])
 
     def result(self) -> dict[str, Any]:
         """`broken_rows`, `broken` with the first errors, `broken_reasons` with rows and first places of each reason."""
         return {"broken_rows": self.count, "broken": self.first, "broken_reasons": list(self._reasons.values())}
 
 
-def count_of_broken(count: int) -> str:
+def count_broken(count: int) -> str:
     """How many rows were left out, as a clause."""
     return f"{count} broken row was left out" if count == 1 else f"{count} broken rows were left out"
 
 
-def said_of_broken(result: dict[str, Any], most: int = 3) -> list[str]:
+def describe_broken(result: dict[str, Any], most: int = 3) -> list[str]:
     """A clause for each of the commonest reasons of a result, and one for the rest."""
     reasons = sorted(result["broken_reasons"], key=lambda of: -of["rows"])[:most]
     rest = result["broken_rows"] - sum(of["rows"] for of in reasons)

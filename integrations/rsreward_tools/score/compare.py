@@ -1,38 +1,40 @@
 """`rsreward compare`: two files of completions for the same rows, and how sure the difference is."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from rsreward import Space, Tally, paired_differences
-from rsreward.answers import BoxKind
+from rsreward import Tally, paired_differences
 
 from ..errors import InputError
 from .broken import BrokenRows
-from .rows import Broken, Reader, Row, Source
-from .scored import clusters_of, ratios_of, score_rows
-from .totals import Progress, chunks, reader_of
+from .measure import Columns, numbered, ratios_of, score_rows, tensors
+from .options import Options
+from .processes import in_order
+from .records import Record, RecordFiles
+from .rows import Broken, Row, first_several, read_row
+from .totals import Report
 
 
 def compare_files(
     a: Path,
     b: Path,
+    options: Options = Options(),  # noqa: B008
     *,
-    spaces: tuple[str | Space, str | Space] = ("pixel", "pixel"),
-    kind: BoxKind = "horizontal",
-    convention: str = "plain",
-    completion: str | None = None,
-    target: str | None = None,
-    cluster: str | None = None,
-    progress: Progress = lambda done, size: None,
+    space_of_b: str | None = None,
+    workers: int = 1,
+    report: Report = lambda done, size: None,
 ) -> dict[str, Any]:
     """Metrics of two files and of their difference, over the rows that can be scored in both.
 
     Args:
         a, b: the same rows in the same order, with other completions.
-        spaces: the coordinate spaces of their completions.
-        kind, convention, completion, target, cluster, progress: as in `score_file`.
+        options: how to read and count them.
+        space_of_b: the coordinate space of the completions in `b`, where it is another.
+        workers, report: as in `score_file`.
 
     Returns:
         `rows`, `broken_rows`, `broken`, `broken_reasons`; `a` and `b` with the metrics of each; `differences`: for each
@@ -41,22 +43,20 @@ def compare_files(
     Raises:
         InputError: as `score_file`, and if the files do not hold the same rows.
     """
-    readers = [reader_of(space, kind, convention, (), completion, target, cluster) for space in spaces]
-    sources = [Source(file) for file in (a, b)]
-    tallies: list[Tally] = []
+    sides = options, replace(options, space=space_of_b or options.space)
+    files = RecordFiles(a), RecordFiles(b)
+    several = first_several(files[0], options)
+    tallies = [Tally(ratios_of(options, bool(several)), empty=float(bool(several))) for _ in sides]
     clusters: dict[str, int] = {}
     broken = BrokenRows()
-    for chunk in chunks(_pairs(readers, sources)):
-        pairs = [pair for pair in chunk if all(isinstance(row, Row) for row in pair)]
-        for pair in chunk:
-            for row in [row for row in pair if isinstance(row, Broken)][:1]:
-                broken.add(row)
-        for i, rows in enumerate(zip(*pairs, strict=True)):
-            if len(tallies) == i:
-                tallies.append(Tally(ratios_of(readers[i], rows[0].several), empty=float(rows[0].several)))
-            tallies[i].update(score_rows(list(rows), readers[i]).columns, clusters_of(list(rows), clusters))
-        progress(sum(source.done for source in sources), sum(source.size for source in sources))
-    if not tallies:
+    work = partial(_compare, sides=sides, several=several, names=(a, b))
+    pairs = zip_longest(*(of.chunks(side) for of, side in zip(files, sides, strict=True)), fillvalue=())
+    for bad, named, both in in_order(work, pairs, workers):
+        broken.extend(bad)
+        for tally, columns in zip(tallies, both, strict=False):
+            tally.update(tensors(columns), numbered(named, clusters) if named else None)
+        report(sum(of.done for of in files), sum(of.size for of in files))
+    if not tallies[0].rows:
         raise InputError(broken.first[0] if broken.count else f"{a} holds no rows.")
     return {
         "rows": tallies[0].rows,
@@ -67,16 +67,30 @@ def compare_files(
     }
 
 
-def _pairs(readers: list[Reader], sources: list[Source]) -> Iterator[tuple[Row | Broken, Row | Broken]]:
-    """The rows of both files side by side."""
-    for pair in zip_longest(*(reader.read(source) for reader, source in zip(readers, sources, strict=True))):
-        first, second = pair
-        if first is None or second is None:
-            longer, shorter = sources if second is None else reversed(sources)
-            raise InputError(f"{longer.path} holds more rows than {shorter.path}: compare files of the same rows.")
-        if isinstance(first, Row) and isinstance(second, Row) and first.target != second.target:
+def _compare(
+    chunks: tuple[Sequence[Record], Sequence[Record]],
+    sides: tuple[Options, Options],
+    several: bool | None,
+    names: tuple[Path, Path],
+) -> tuple[list[Broken], list[str], list[Columns]]:
+    """Of two chunks: the pairs that are broken, the clusters of the others, and what those add to the sums of each."""
+    broken: list[Broken] = []
+    pairs: list[tuple[Row, Row]] = []
+    for records in zip_longest(*chunks):
+        if None in records:
+            longer, shorter = names if records[1] is None else reversed(names)
+            raise InputError(f"{longer} holds more rows than {shorter}: compare files of the same rows.")
+        first, second = (read_row(record, side, several) for record, side in zip(records, sides, strict=True))
+        if isinstance(first, Broken):
+            broken.append(first)
+        elif isinstance(second, Broken):
+            broken.append(second)
+        elif first.target != second.target:
             raise InputError(
                 f"{first.file}, line {first.line} and {second.file}, line {second.line} have different targets: "
                 f"compare files of the same rows in the same order."
             )
-        yield first, second
+        else:
+            pairs.append((first, second))
+    both = [score_rows(list(rows), side).columns for rows, side in zip(zip(*pairs, strict=True), sides, strict=False)]
+    return broken, [row.cluster for row, _ in pairs if row.cluster is not None], both
