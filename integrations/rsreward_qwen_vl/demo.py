@@ -60,7 +60,7 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(sft=Schedule(900, 16, 2e-3), grpo=Schedule(280, 64, 4e-4, group_size=8)),
+    "cpu": Preset(sft=Schedule(900, 16, 2e-3), grpo=Schedule(400, 64, 2e-4, group_size=8)),
     "quick": Preset(
         sft=Schedule(60, 16, 1e-3), grpo=Schedule(4, 32, 1e-4, group_size=8), explained=100, held_out=32, samples=1
     ),
