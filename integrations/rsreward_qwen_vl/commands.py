@@ -236,7 +236,8 @@ def demo(
 
     from .demo import KINDS, PRESETS, STAGES, run_demo
     from .demo_report import reward_cost, write_report
-    from .schedule import REWARDS, WEIGHTS
+    from .schedule import WEIGHTS
+    from .train import REWARDS
 
     if quick:
         if preset not in ("cpu", "quick"):

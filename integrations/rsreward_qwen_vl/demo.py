@@ -14,6 +14,7 @@ from rsreward_tools.data.prompts import instruction
 from rsreward_tools.data.scenes import generate_scene
 from rsreward_tools.data.scenes.explained import explained
 from rsreward_tools.errors import InputError
+from rsreward_tools.files import write_whole
 from transformers import AutoModelForImageTextToText, PreTrainedModel, ProcessorMixin, set_seed
 
 from rsreward import Tally, grounding_columns, paired_differences, parse_boxes
@@ -21,7 +22,7 @@ from rsreward import Tally, grounding_columns, paired_differences, parse_boxes
 from .arguments import RewardArguments
 from .evaluate import metrics_of
 from .model.generate import generate
-from .model.tiny import build_model, build_processor, train_tokenizer
+from .model.tiny import build_model, build_processor, look_once, train_tokenizer
 from .scene_rows import SPACE, scene_dataset, scene_row
 from .schedule import WEIGHTS, Schedule
 from .train import grpo, reward_functions, sft
@@ -62,7 +63,7 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(sft=Schedule(900, 16, 2e-3), grpo=Schedule(280, 64, 4e-4, group_size=8)),
+    "cpu": Preset(sft=Schedule(900, 16, 2e-3), grpo=Schedule(400, 64, 2e-4, group_size=8)),
     "quick": Preset(
         sft=Schedule(60, 16, 1e-3), grpo=Schedule(4, 32, 1e-4, group_size=8), explained=100, held_out=32, samples=1
     ),
@@ -110,6 +111,7 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
             else:
                 rewards, weight = reward_functions(RewardArguments(reward=preset.reward), SPACE), WEIGHTS[preset.weight]
                 arguments = preset.grpo.grpo(folder, seed)
+                look_once(model)
                 grpo(model, processor, rows, arguments, rewards, consistency=weight, progress=note)
         trained = time.perf_counter()
         run[stage] = _evaluate(model, processor, held_out, preset, folder, stage, seed, report)
@@ -117,9 +119,9 @@ def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, 
             "train": round(trained - began, 3),
             "evaluate": round(time.perf_counter() - trained, 3),
         }
-        _write(out, run)
+        write_whole(out / "results.json", json.dumps(run, indent=2))
     run["change"] = change(out)
-    _write(out, run)
+    write_whole(out / "results.json", json.dumps(run, indent=2))
     return run
 
 
@@ -176,7 +178,7 @@ def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
         raise InputError(f"cannot write to {out}: {error.strerror}.") from None
     packages = ("rsreward", "torch", "transformers", "trl", "accelerate", "datasets")
     run = {"seed": seed, "settings": settings, "versions": {p: version(p) for p in packages}, "seconds": {}}
-    _write(out, run)
+    write_whole(out / "results.json", json.dumps(run, indent=2))
     return run
 
 
@@ -191,12 +193,6 @@ def _read(out: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, TypeError):
         pass
     raise InputError(f"{out} is not empty and holds no run of the demo: choose another folder with --out.")
-
-
-def _write(out: Path, run: dict[str, Any]) -> None:
-    part = out / "results.json.part"
-    part.write_text(json.dumps(run, indent=2))
-    part.replace(out / "results.json")
 
 
 def _texts(level: int) -> Iterator[str]:

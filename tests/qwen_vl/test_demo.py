@@ -5,10 +5,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 from refusals import refused
 from rsreward_qwen_vl import commands, demo
 from rsreward_qwen_vl.demo import PRESETS, change, run_demo
 from rsreward_qwen_vl.demo_report import reward_cost, write_report
+from rsreward_qwen_vl.model.tiny import build_model, look_once, train_tokenizer
 from rsreward_qwen_vl.model.trained import newest_checkpoint
 from rsreward_qwen_vl.schedule import Schedule
 from rsreward_tools.errors import InputError
@@ -231,6 +233,42 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="holds no run"):
         run_demo(tmp_path / "file", SMALL, report=silent)
+
+
+def test_the_vision_tower_sees_the_image_of_a_group_once_and_nothing_else_changes():
+    tokenizer = train_tokenizer(["the left ship"] * 3)
+    sizes = {"width": 48, "layers": 1, "vision_width": 32, "vision_layers": 1}
+    plain, sharing = (build_model(tokenizer, "qwen3-vl", 96, **sizes) for _ in range(2))
+    seen = []
+    sharing.model.visual.blocks[0].register_forward_pre_hook(lambda block, inputs: seen.append(len(inputs[0])))
+    look_once(sharing)
+    images = torch.randn(3, 36, 1536, generator=torch.Generator().manual_seed(0))
+    patches = images[[2, 0, 2, 1, 0, 2]].flatten(0, 1)
+    grid = torch.tensor([[1, 6, 6]] * 6)
+    outputs = [model.model.visual(patches, grid_thw=grid) for model in (plain, sharing)]
+    assert seen == [3 * 36]
+    for expected, found in zip(*(features_of(output) for output in outputs), strict=True):
+        torch.testing.assert_close(found, expected)
+    for output in outputs:
+        sum(features.square().sum() for features in features_of(output)).backward()
+    for expected, found in zip(plain.model.visual.parameters(), sharing.model.visual.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("grids", [[[1, 4, 6], [1, 6, 4]], [[1, 6, 6], [1, 6, 6]]], ids=["shapes", "equal sums"])
+def test_images_that_only_look_alike_are_each_seen(grids):
+    tokenizer = train_tokenizer(["the left ship"] * 3)
+    model = build_model(tokenizer, "qwen3-vl", 96, width=48, layers=1, vision_width=32, vision_layers=1)
+    first = torch.arange(grids[0][1] * grids[0][2] * 1536.0).remainder(7).view(-1, 1536)
+    patches = torch.cat([first, first if grids[0] != grids[1] else first.flip(0)])
+    expected = model.model.visual(patches, grid_thw=torch.tensor(grids))
+    look_once(model)
+    found = model.model.visual(patches, grid_thw=torch.tensor(grids))
+    assert torch.equal(found.pooler_output, expected.pooler_output)
+
+
+def features_of(output):
+    return [output.last_hidden_state, output.pooler_output, *output.deepstack_features]
 
 
 def test_training_goes_on_from_the_newest_whole_checkpoint(tmp_path):

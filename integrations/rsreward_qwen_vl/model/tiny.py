@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -122,7 +123,32 @@ def build_model(
     return model
 
 
-def _sines(side: int, width: int) -> torch.Tensor:
+def look_once(model: PreTrainedModel) -> None:
+    """Let the vision tower see each distinct image of a batch once: TRL gives every rollout of a group its own copy."""
+    tower = model.model.visual
+    see = tower.forward
+
+    def forward(hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
+        images = hidden_states.view(len(grid_thw), -1)
+        keys, which = images.double().sum(1).unique(return_inverse=True)
+        places = torch.arange(len(images), device=which.device)
+        first = places.new_full((len(keys),), len(images)).scatter_reduce(0, which, places, "amin")
+        if not torch.equal(images[first][which], images) or not torch.equal(grid_thw, grid_thw[:1].expand_as(grid_thw)):
+            return see(hidden_states, grid_thw=grid_thw, **kwargs)  # other images of one sum, or of several sizes
+        patches = hidden_states.view(len(images), -1, hidden_states.shape[-1])[first].flatten(0, 1)
+        seen = see(patches, grid_thw=grid_thw[first], **kwargs)
+
+        def of_each(features: Tensor) -> Tensor:
+            return features.view(len(first), -1, features.shape[-1])[which].flatten(0, 1)
+
+        seen.last_hidden_state, seen.pooler_output = of_each(seen.last_hidden_state), of_each(seen.pooler_output)
+        seen.deepstack_features = [of_each(features) for features in seen.deepstack_features]
+        return seen
+
+    tower.forward = forward
+
+
+def _sines(side: int, width: int) -> Tensor:
     """`(side^2, width)`: sines and cosines of x and y at wavelengths from twice the image to a tenth of it."""
     frequencies = torch.pi * torch.logspace(0, 1.3, width // 4)
     place = torch.linspace(0, 1, side)
