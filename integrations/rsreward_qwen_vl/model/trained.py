@@ -39,7 +39,7 @@ def space_of(model: str, told: FrameArguments | None = None, processor: Any = No
     try:
         trained_in = plan_of(model).get("space")
         named = told.space or (Space(**trained_in) if trained_in else _family_of(model))
-        space = rsreward.space_named(named, five=told.five or None, order=told.order or None)
+        space = rsreward.space_named(named, five=told.five or None, order=told.order or None)  # type: ignore[arg-type]
     except InputError:
         raise
     except (ValueError, TypeError) as error:

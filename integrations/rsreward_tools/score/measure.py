@@ -128,7 +128,7 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     several, kind = rows[0].several, options.kind
     ratios_of(options, several)  # refuses what sets cannot be counted by
     completions = [row.completion for row in rows]
-    answers = [parse_answer(text) for text in completions]
+    answers = [parse_answer(text, think_in_prompt=options.think_in_prompt) for text in completions]
     sizes: dict[str, Any] = {side: [getattr(row, side) for row in rows] for side in ("width", "height")}
     read: Any = parse_box_sets if several else parse_boxes
     pred = read(answers, kind=kind, space=options.coordinates, **sizes)
@@ -144,7 +144,9 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     else:
         columns = grounding_columns(pred, target, convention=options.convention, **sizes)
         columns["positional_reward"] = positional_reward(pred, target)
-    columns["format_reward"] = format_reward(completions, answers=answers, require_box=not several, kind=kind)
+    columns["format_reward"] = format_reward(
+        completions, answers=answers, require_box=not several, kind=kind, think_in_prompt=options.think_in_prompt
+    )
     preds = [[box for box in of.view(-1, of.shape[-1]).tolist() if isfinite(sum(box))] for of in pred] if boxes else []
     return Scored(rows, answers, preds, {name: values.numpy() for name, values in columns.items()})
 

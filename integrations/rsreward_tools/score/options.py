@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from rsreward import CONVENTIONS, SPACES, Space, space_for
+from rsreward import CONVENTIONS, Space, space_named
 from rsreward.answers import READ_AS, BoxKind
 
 from ..errors import InputError
@@ -26,6 +26,7 @@ class Options:
         completion, target: the fields of these, where they are not called as `records` says.
         cluster: a field that rows which are not independent share, such as the rollouts of one prompt: intervals draw
             its values instead of rows.
+        think_in_prompt: whether the answers begin inside a thought that the template opened.
 
     Raises:
         InputError: naming the option that is wrong.
@@ -38,6 +39,7 @@ class Options:
     completion: str | None = None
     target: str | None = None
     cluster: str | None = None
+    think_in_prompt: bool = False
 
     def __post_init__(self) -> None:
         _ = self.coordinates
@@ -56,15 +58,10 @@ class Options:
     @cached_property
     def coordinates(self) -> Space:
         """The space itself."""
-        if isinstance(self.space, Space):
-            return self.space
         try:
-            return SPACES[self.space] if self.space in SPACES else space_for(self.space)
-        except ValueError:
-            raise InputError(
-                f"unknown coordinate space {self.space!r}: use one of {', '.join(SPACES)}, "
-                f"or the name of a model of their families."
-            ) from None
+            return space_named(self.space)
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
     @cached_property
     def needs_sizes(self) -> str | None:

@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rsreward.answers import BoxKind
+from rsreward.answers import BoxKind, completion_text
 from rsreward.coordinates import MAX_SIDE
 
 from ..errors import InputError
@@ -125,8 +125,6 @@ def _completion(value: Any, name: str) -> str:
         return value
     if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
         raise InputError(f": {name!r} must be a text, not {type(value).__name__}.")
-    from rsreward.answers import completion_text
-
     try:
         return completion_text(value)
     except ValueError as error:
