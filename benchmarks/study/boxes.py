@@ -82,7 +82,9 @@ def run(config: Boxes) -> dict[str, Any]:
         gradient = policy_gradient(group_advantages(rewards), noise, sigma)
         mean = mean + config.rate * (1 - step / config.steps) * sigma.square() * gradient
     acc = (greedy > 0.5).float().mean(1)
-    return {"steps": steps, "curve": curve, "miou": curve[-1], "acc": acc.tolist(), "silent": silent.tolist()}
+    sides = mean[:, 2:4].mean(-1).view(config.seeds, -1).mean(1).exp()  # of the final boxes, over the target's
+    ends = {"miou": curve[-1], "acc": acc.tolist(), "sides": sides.tolist(), "silent": silent.tolist()}
+    return {"steps": steps, "curve": curve, **ends}
 
 
 def _box(parameters: Tensor, side: float, size: Tensor) -> Tensor:
@@ -93,16 +95,19 @@ def _box(parameters: Tensor, side: float, size: Tensor) -> Tensor:
     return torch.cat([centre, size, parameters[..., 4:]], -1)
 
 
-DISTANCES, RATES = (1.0, 3.0, 5.0), (0.1, 0.2, 0.4)
+DISTANCES, RATES = (1.0, 3.0, 5.0), (0.05, 0.1, 0.2, 0.4)
 ALPHAS, BETAS = (0.5, 1.0, 2.5, 5.0, 10.0), (0.1, 0.5, 1.0)
+NOISES = (0.1, 0.25, 0.5, 1.0)
 TURNS = (0.0, 30.0, 60.0, 90.0)
 
 
 def configs() -> list[Boxes]:
-    """By distance at three rates; alpha and beta; noise, size and aspect ratio; oriented boxes."""
+    """By distance and rate; by alpha and beta; by form, beta and noise; by size and aspect ratio; oriented boxes."""
     some = [Boxes(reward, distance=d, rate=rate) for d in DISTANCES for reward in REWARDS for rate in RATES]
     some += [Boxes("center", a, b, d) for a in ALPHAS for b in BETAS for d in DISTANCES]
     some += [Boxes(form, a, b) for form in ("region", "keypoints") for a in ALPHAS for b in BETAS]
+    some += [Boxes(form, 2.5, b, 1.0, noise=noise) for form in FORMS for b in BETAS for noise in NOISES]
+    some += [Boxes("iou", distance=1.0, noise=noise) for noise in NOISES]
     some += [Boxes(reward, noise=noise) for reward in REWARDS for noise in (0.25, 1.0)]
     some += [Boxes(reward, side=side) for reward in REWARDS for side in (0.02, 0.2)]
     some += [Boxes(reward, aspect=4.0) for reward in REWARDS]

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from boxes import ALPHAS, BETAS, DISTANCES, FORMS, RATES, REWARDS, TURNS, Boxes
+from boxes import ALPHAS, BETAS, DISTANCES, FORMS, NOISES, RATES, REWARDS, TURNS, Boxes
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from page import change, mean, table, varied
 from policy import interval
@@ -25,36 +26,34 @@ Rows = dict[tuple[Any, ...], dict[str, Any]]
 
 
 def blocks(results: list[Result], figures: Path) -> dict[str, str]:
-    by_distance = varied(results, Boxes(), "reward", "distance", "rate")
-    best = best_rates(by_distance)
-    draw_curves(by_distance, best, figures / "study_distance.svg")
+    by_distance = at_best_rate(varied(results, Boxes(), "reward", "distance", "rate"))
+    draw_curves(by_distance, figures / "study_distance.svg")
     return {
-        "boxes: distance": _distance(by_distance, best),
+        "boxes: distance": _distance(by_distance),
         "boxes: alpha and beta": _alpha_beta(varied(results, Boxes(), "reward", "alpha", "beta", "distance")),
+        "boxes: form and beta": _form_beta(varied(results, Boxes(distance=1.0), "reward", "beta", "noise")),
         "boxes: noise and size": _noise_size(results),
         "boxes: oriented": _oriented(varied(results, Boxes(distance=1.0, aspect=3.0, targets=20), "reward", "turn")),
     }
 
 
-def best_rates(rows: Rows) -> dict[str, float]:
-    """The rate of each reward with the greatest mIoU over all starting distances."""
+def at_best_rate(rows: Rows) -> Rows:
+    """Each reward at each distance, at the rate that gives it the greatest mIoU there."""
+    return {
+        (reward, d): max((rows[reward, d, rate] | {"rate": rate} for rate in RATES), key=lambda row: sum(row["miou"]))
+        for reward in REWARDS for d in DISTANCES
+    }  # fmt: skip
 
-    def score(reward: str, rate: float) -> float:
-        return sum(sum(rows[reward, d, rate]["miou"]) for d in DISTANCES)
 
-    return {reward: max(RATES, key=lambda rate: score(reward, rate)) for reward in REWARDS}
-
-
-def _distance(rows: Rows, best: dict[str, float]) -> str:
-    header = ["reward", "rate", *(f"mIoU, d = {d:g}" for d in DISTANCES), "Acc@0.5, d = 5"]
+def _distance(rows: Rows) -> str:
+    header = ["reward", *(f"mIoU, d = {d:g}" for d in DISTANCES), "Acc@0.5, d = 5", "best rates"]
     header += [f"no gradient, d = {d:g}" for d in DISTANCES]
     lines = []
     for reward in REWARDS:
-        own = [rows[reward, d, best[reward]] for d in DISTANCES]
+        own = [rows[reward, d] for d in DISTANCES]
+        rates = ", ".join(f"{row['rate']:g}" for row in own)
         silent = [f"{100 * interval(torch.tensor(row['silent']))[0]:.0f} %" for row in own]
-        lines.append(
-            [LABELS[reward], f"{best[reward]:g}", *(mean(row["miou"]) for row in own), mean(own[-1]["acc"]), *silent]
-        )
+        lines.append([LABELS[reward], *(mean(row["miou"]) for row in own), mean(own[-1]["acc"]), rates, *silent])
     return table(header, lines)
 
 
@@ -62,14 +61,31 @@ def _alpha_beta(rows: Rows) -> str:
     """mIoU of each form, alpha and beta, less that of the default at the same distance."""
     columns = [("center", d) for d in DISTANCES] + [("region", 3.0), ("keypoints", 3.0)]
     header = ["alpha", "beta", *(f"{form}, d = {d:g}" for form, d in columns)]
-    lines = [["2.5", "0.1", *(mean(rows["center", 2.5, 0.1, d]["miou"]) for _, d in columns)]]
-    lines[0][0] = "mIoU of the default: 2.5"
+    default = [mean(rows["center", 2.5, 0.1, d]["miou"]) for _, d in columns]
+    lines = [["mIoU of the default, 2.5", "0.1", *default]]
     for alpha in ALPHAS:
         for beta in BETAS:
             cells = [
                 change(rows[form, alpha, beta, d]["miou"], rows["center", 2.5, 0.1, d]["miou"]) for form, d in columns
             ]
             lines.append([f"{alpha:g}", f"{beta:g}", *cells])
+    return table(header, lines)
+
+
+def _form_beta(rows: Rows) -> str:
+    """mIoU of each form and beta less the default's at each noise, and the sides of its boxes over the true ones."""
+    arms = [("iou", 0.1), *((form, beta) for form in FORMS for beta in BETAS)]
+    header = ["reward", "beta", *(f"noise {noise:g}" for noise in NOISES), *(f"sides, noise {n:g}" for n in NOISES)]
+    default = [mean(rows["center", 0.1, noise]["miou"]) for noise in NOISES]
+    lines = [["mIoU of the default", "0.1", *default, *("" for _ in NOISES)]]
+    for reward, beta in arms:
+        own = [rows[reward, beta, noise] for noise in NOISES]
+        against = [rows["center", 0.1, noise] for noise in NOISES]
+        changes = [change(a["miou"], b["miou"]) for a, b in zip(own, against, strict=True)]
+        sides = [f"{interval(torch.tensor(row['sides']))[0]:.2f}" for row in own]
+        lines.append(
+            [LABELS[reward].replace(" (default)", ""), "0" if reward == "iou" else f"{beta:g}", *changes, *sides]
+        )
     return table(header, lines)
 
 
@@ -91,13 +107,13 @@ def _oriented(rows: Rows) -> str:
     return table(["reward", *(f"mIoU, off by {turn:g}°" for turn in TURNS)], lines)
 
 
-def draw_curves(rows: Rows, best: dict[str, float], path: Path) -> None:
+def draw_curves(rows: Rows, path: Path) -> None:
     """Greedy mIoU over the steps, a panel for each starting distance, a band for the 95 % interval over seeds."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots(1, len(DISTANCES), sharey=True)
     for axis, distance in zip(axes, DISTANCES, strict=True):
         for colour, reward in enumerate(REWARDS):
-            row = rows[reward, distance, best[reward]]
+            row = rows[reward, distance]
             points = [interval(torch.tensor(point)) for point in row["curve"]]
             middle, half = torch.tensor(points).T
             style = "--" if reward in FORMS else "-"
@@ -112,8 +128,6 @@ def draw_curves(rows: Rows, best: dict[str, float], path: Path) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """As SVG, the same bytes for the same figure."""
-    from matplotlib import rc_context
-
     with rc_context({"svg.hashsalt": "rsreward"}):
         figure.savefig(path, metadata={"Date": None})
 

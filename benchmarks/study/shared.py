@@ -5,10 +5,11 @@ Its targets share parameters, so that a group's weight can do more than set the 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
+from boxes import PLAIN
 from policy import IMAGE, corners_of, group_advantages, policy_gradient
 from torch import Tensor
 
@@ -28,7 +29,7 @@ class Shared:
     hard: str = "small"  # what is hard about hard targets: "small"; "noisy" (their features, too); "unexplained"
     share: float = 0.5  # of hard targets
     hidden: int = 32
-    reward: str = "center"  # or "iou"
+    reward: str = "center"  # one of REWARDS
     explained: int = 64  # scenes of the supervised start
     warmup: int = 150  # its steps
     seeds: int = 20
@@ -36,11 +37,6 @@ class Shared:
     batch: int = 32
     group: int = 8
     steps: int = 400
-
-
-def weights(name: str, overlap: Tensor) -> Tensor:
-    """The weight of each group: IoUs `(seeds, batch, G)` -> `(seeds, batch)`."""
-    return WEIGHTS[name](overlap)
 
 
 def _paper(overlap: Tensor) -> Tensor:
@@ -58,7 +54,7 @@ def _inverse(overlap: Tensor) -> Tensor:
     return weight / weight.mean(-1, keepdim=True)
 
 
-WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
+WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {  # IoUs (seeds, batch, G) -> the weight of each group
     "none": lambda overlap: torch.ones_like(overlap[..., 0]),
     "constant": _constant,
     "paper": _paper,
@@ -67,6 +63,17 @@ WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
     "normalized": lambda overlap: _paper(overlap) / _constant(overlap),  # as normalize=True within each seed's batch
     "univg": lambda overlap: torch.exp(1 - overlap.mean(-1)),  # UniVG-R1
     "inverse": _inverse,  # emphasis on the easy, of mean 1: the opposite of "normalized"
+}
+
+
+REWARDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "iou": iou,
+    "iou+distance": PLAIN["iou+distance"],
+    "center": positional_reward,
+    "center 0.5": partial(positional_reward, beta=0.5),
+    "region": partial(positional_reward, proximity="region"),
+    "region 0.5": partial(positional_reward, proximity="region", beta=0.5),
+    "keypoints 0.5": partial(positional_reward, proximity="keypoints", beta=0.5),
 }
 
 
@@ -171,8 +178,8 @@ def run(config: Shared) -> dict[str, Any]:
         noise = torch.randn(*mean.shape[:-1], config.group, 4, generator=draw)
         boxes = box_of(mean.detach().unsqueeze(-2) + SIGMA * noise)
         overlap = iou(boxes, truth)
-        rewards = overlap if config.reward == "iou" else positional_reward(boxes, truth)
-        weight = weights(config.weight, overlap)
+        rewards = REWARDS[config.reward](boxes, truth)
+        weight = WEIGHTS[config.weight](overlap)
         weight_means.append(weight.mean().item())
         advantages = weight.unsqueeze(-1) * group_advantages(rewards)
         optimizer.zero_grad()
@@ -217,11 +224,15 @@ SETTINGS = {
 }
 
 
+ARMS = {weight: (weight, "center") for weight in WEIGHTS}
+ARMS |= {reward: ("none", reward) for reward in REWARDS if reward != "center"}  # without a weight
+
+
 def configs() -> list[Shared]:
-    """Every weight at every rate in every setting, and IoU alone without a weight."""
+    """Every weight with the default reward, and every other reward without a weight, at every rate in every setting."""
     return [
         replace(setting, weight=weight, rate=rate, reward=reward)
         for setting in SETTINGS.values()
-        for weight, reward in (*((weight, "center") for weight in WEIGHTS), ("none", "iou"))
+        for weight, reward in ARMS.values()
         for rate in RATES[setting.optimizer]
     ]
