@@ -21,7 +21,7 @@ from torch import Tensor
 from rsreward import diou, giou, iou, positional_reward
 from rsreward.positional import Proximity
 
-from ..files import part_of
+from ..files import writing
 
 Reward = Callable[[Tensor, Tensor], Tensor]
 REWARDS: dict[str, Reward] = {"iou": iou, "giou": giou, "diou": diou}
@@ -123,10 +123,8 @@ def write_picture(plane: Landscape, path: Path) -> None:
         axis.set_visible(False)
     figure.suptitle("Reward of a box of the true size, by its centre (white: the true box; grey: flat)", fontsize=11)
     kind = path.suffix[1:].lower()
-    part = part_of(path)
-    with rc_context({"svg.hashsalt": "rsreward"}):
+    with writing(path) as part, rc_context({"svg.hashsalt": "rsreward"}):
         figure.savefig(part, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
-    part.replace(path)
 
 
 def write_data(plane: Landscape, path: Path) -> None:
@@ -139,10 +137,9 @@ def write_data(plane: Landscape, path: Path) -> None:
         "y": y.flatten().repeat(count).numpy(),
         "value": torch.cat([values.flatten() for values in plane.values.values()]).numpy(),
     }
-    part = part_of(path)
     write = pyarrow.csv.write_csv if path.suffix.lower() == ".csv" else pyarrow.parquet.write_table
-    write(pa.table(columns), part)
-    part.replace(path)
+    with writing(path) as part:
+        write(pa.table(columns), part)
 
 
 def _through(centre: Tensor, length: int, step: float) -> Tensor:
