@@ -17,7 +17,7 @@ demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; write
 	$(BIN)/rsreward demo $(ARGS)
 
 test: .venv/ready  ## all tests and doctests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 mutants: .venv/ready  ## do the tests of the core notice small errors in it? Hours; goes on where it was stopped
 	$(BIN)/python tests/mutants.py $(ARGS)
