@@ -62,11 +62,13 @@ def refuse_foreign_folder(option: str, folder: Path, mark: str, *files: str) -> 
     """
     for name in files:
         if (folder / name).exists() and not (folder / mark).exists():
-            raise InputError(f"{option} {folder} holds a {name} that is not of this command: choose another folder.")
+            raise InputError(
+                f"{option} {folder} holds a {name} that this command did not write: choose another folder."
+            )
 
 
 def same(a: Path, b: Path) -> bool:
-    """Whether two paths lead to one file, there or not."""
+    """Whether two paths lead to the same file, which need not exist."""
     return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
 
 
