@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help demo test mutants bench bench-gpu smoke-verl smoke-tools check lint format clean
+.PHONY: help demo test mutants study bench bench-gpu smoke-verl smoke-tools check lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,6 +27,9 @@ bench: .venv-bench/ready  ## side by side with other libraries; writes runs/benc
 
 bench-gpu: .venv-bench/ready  ## the same on CUDA; writes runs/bench-gpu
 	$(BENCH)/python benchmarks/run.py --device cuda --out runs/bench-gpu $(ARGS)
+
+study: .venv/ready  ## which reward, which weight? writes runs/study and docs/study.md (ARGS=--quick: runs/study-quick)
+	$(BIN)/python benchmarks/study/run.py $(ARGS)
 
 smoke-verl: .venv/ready  ## two steps of verl's main_ppo on a tiny Qwen3-VL, in both of its trainers
 	$(BIN)/python -m pytest -m slow tests/verl/test_main_ppo.py $(ARGS)
