@@ -222,7 +222,10 @@ def test_ones_own_tables_are_neither_written_over_nor_removed(folder):
     pq.write_table(pa.Table.from_pylist([ROW]), folder / "train.parquet")
     lines(folder, ROW)
     before = (folder / "train.parquet").read_bytes()
-    for source, said in (("train.parquet", "is the input itself"), ("own.jsonl", "holds a train.parquet of something")):
+    for source, said in (
+        ("train.parquet", "is the input itself"),
+        ("own.jsonl", "holds a train.parquet that this command did not"),
+    ):
         with pytest.raises(InputError, match=said):
             prepare_own(folder / source, None, folder)
     assert (folder / "train.parquet").read_bytes() == before
