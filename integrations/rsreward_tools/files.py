@@ -112,7 +112,7 @@ def same_settings(path: Path, settings: dict[str, Any]) -> None:
         raise InputError(f"{path} is not what this command writes: move it away or give another --out.") from None
     for name in settings:
         if not isinstance(before, dict) or before.get(name) != settings[name]:
-            raise InputError(f"{path.parent} holds results for another {name}: give another --out.")
+            raise InputError(f"{path.parent} holds results with another {name}: give another --out.")
     write_whole(path, json.dumps(settings, indent=1) + "\n")
 
 
