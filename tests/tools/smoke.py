@@ -19,10 +19,8 @@ if __name__ == "__main__":
         assert importlib.util.find_spec(package) is None, package
 
     with tempfile.TemporaryDirectory() as folder:
-        rows = [
-            {"completion": f"<think>a</think><answer>[0, 0, {x}, 10]</answer>", "target": [0, 0, 10, 10]}
-            for x in (5, 10)
-        ]
+        texts = [f"<think>a</think><answer>[0, 0, {x}, 10]</answer>" for x in (5, 10)]
+        rows = [{"completion": text, "target": [0, 0, 10, 10]} for text in texts]
         (Path(folder) / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         scored = run("score", Path(folder) / "rows.jsonl", "--json", "--html", Path(folder) / "page.html")
         assert scored.returncode == 0, scored.stderr
