@@ -1,6 +1,8 @@
 """What a watch tells of rows as a training run hands them over, and what it leaves untold."""
 
+import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -121,3 +123,20 @@ def test_a_watch_can_be_pickled_half_full():
     again = pickle.loads(pickle.dumps(watch))  # noqa: S301
     assert len(add(again, texts[60:], truth[60:])) >= 1
     assert set(again.counts) <= set(NAMES)
+
+
+def test_the_real_rollouts_raise_nothing():
+    file = Path(__file__).parents[3] / "shared" / "data" / "rollouts_dev.jsonl"
+    if not file.exists():
+        pytest.skip("the real rollouts of ../shared/data are not here")
+    rows = [json.loads(line) for line in file.open()]
+    for log in {row["log"] for row in rows}:
+        watch = RewardWatch("pixel")
+        some = [row for row in rows if row["log"] == log]
+        for start in range(0, len(some), 32):
+            batch = some[start : start + 32]
+            texts, answers = zip(*((row["completion"], parse_answer(row["completion"])) for row in batch), strict=True)
+            truth = torch.cat([parse_boxes([str(row["target"])]) for row in batch])
+            sizes = {side: [row.get(side) for row in batch] for side in ("width", "height")}
+            assert watch.add(texts, answers, truth, parse_boxes(answers), **sizes) == []
+        assert watch.seen > 400
