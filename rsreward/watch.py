@@ -5,7 +5,6 @@ Nothing here changes a score. The findings of `rsreward.frame` come from here to
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from torch import Tensor
@@ -122,37 +121,32 @@ class RewardWatch:
 
     def _signs(self, rows: list[_Row]) -> dict[str, str]:
         """Count the signs of a block; the sentences of those that are too many."""
-        shown: dict[str, int] = dict.fromkeys(SIGNS, 0)
-        by_truth = sorted(((str((r.target.tolist(), r.width, r.height)), r.answer.boxes) for r in rows), key=_truth)
-        groups = [[boxes for _, boxes in group] for _, group in groupby(by_truth, key=_truth)]
-        several = [group for group in groups if len(group) > 1]
-        most = max(Counter(row.answer.boxes[0] for row in rows if row.answer.boxes).values(), default=0)
-        if len(several) >= DISTINCT:
-            shown["groups-alike"] = sum(len(set(group)) == 1 for group in several)
-        if len(groups) >= DISTINCT and most > SIGNS["same-box"][0] * len(rows):
-            shown["same-box"] = most
+        groups: dict[str, list[object]] = {}
         for row in rows:
-            boxes = row.answer.boxes
-            shown["unreadable-answers"] += not boxes and not row.answer.says_none
-            shown["repeated-boxes"] += "duplicate" in row.answer.problems
-            shown["whole-image"] += _is_whole(row)
-            unopened = "</think>" in row.text and "<think>" not in row.text
-            shown["thoughts-unopened"] += unopened and not self.think_in_prompt
-        of = dict.fromkeys(SIGNS, len(rows)) | {"groups-alike": len(several)}
-        limits = {name: share * of[name] for name, (share, _) in SIGNS.items()}
+            groups.setdefault(str((row.target.tolist(), row.width, row.height)), []).append(row.answer.boxes)
+        several = [group for group in groups.values() if len(group) > 1]
+        alike = sum(len(set(group)) == 1 for group in several)
+        most = max(Counter(row.answer.boxes[0] for row in rows if row.answer.boxes).values(), default=0)
+        shown = {
+            "unreadable-answers": sum(not row.answer.boxes and not row.answer.says_none for row in rows),
+            "groups-alike": alike if len(several) >= DISTINCT else 0,
+            "same-box": most if len(groups) >= DISTINCT and most > SIGNS["same-box"][0] * len(rows) else 0,
+            "whole-image": sum(map(_is_whole, rows)),
+            "repeated-boxes": sum("duplicate" in row.answer.problems for row in rows),
+            "thoughts-unopened": 0 if self.think_in_prompt else sum(map(_is_unopened, rows)),
+        }
+        of = dict.fromkeys(SIGNS, f"{len(rows)} answers") | {"groups-alike": f"{len(several)} groups"}
+        limits = {name: share * len(rows) for name, (share, _) in SIGNS.items()}
+        limits["groups-alike"] = SIGNS["groups-alike"][0] * len(several)
         limits["unreadable-answers"] = (self.least_unreadable + RISE) * len(rows)
         self.least_unreadable = min(self.least_unreadable, shown["unreadable-answers"] / len(rows))
-        off = {name: shown[name] for name in SIGNS if shown[name] > limits[name]}
         self.signs.update(shown)
-        what = {"groups-alike": "groups"}
-        return {
-            name: SIGNS[name][1].format(f"{count} of {of[name]} {what.get(name, 'answers')}")
-            for name, count in off.items()
-        }
+        off = [name for name, count in shown.items() if count > limits[name]]
+        return {name: SIGNS[name][1].format(f"{shown[name]} of {of[name]}") for name in off}
 
 
-def _truth(pair: tuple[str, object]) -> str:
-    return pair[0]
+def _is_unopened(row: _Row) -> bool:
+    return "</think>" in row.text and "<think>" not in row.text
 
 
 def _is_whole(row: _Row) -> bool:
