@@ -16,6 +16,7 @@ from .frame import FINDINGS, FrameCheck
 FIRST, BLOCK = 64, 256  # rows before the first look, and at most between two
 RISE = 0.3  # by how much the share of unreadable answers may rise over the least so far
 WHOLE = 0.95  # of an image: a box of as much area says nothing
+LEAST = 8  # rows that must show what does not fit: one of five may be chance
 DISTINCT = 8  # true boxes, or groups, from which on it is told that answers are alike
 
 # Of the rows, or of the groups, of a block: the share above which each is told, and the sentence.
@@ -112,7 +113,7 @@ class RewardWatch:
         off = self._signs(rows)
         if self.seen >= self.next:  # this takes some 50 ms, so it is done ever more seldom
             self.next = 2 * self.seen
-            found = self.check.findings()
+            found = [each for each in self.check.findings() if each.rows >= LEAST]
             self.findings = {each.finding: each.rows for each in found}
             off = {each.finding: each.message for each in found} | off
         new = [message for name, message in off.items() if name not in self.told]

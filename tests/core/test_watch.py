@@ -59,6 +59,14 @@ def test_less_than_64_rows_are_not_judged():
     assert watch.counts == {}
 
 
+def test_what_few_rows_show_is_not_told():
+    watch, truth = RewardWatch("pixel"), drawn(64)
+    turned = ["[10, 20, 30, 40, 30]"] * 7
+    assert add(watch, turned + ["no idea"] * 57, truth) == []
+    [sentence] = add(RewardWatch("pixel"), [*turned, "[10, 20, 30, 40, 60]"] + ["no idea"] * 56, truth)
+    assert "8 of 8 answers are turned boxes" in sentence
+
+
 def text_of(sign, truth):
     if sign == "same-box":
         return ["[10, 20, 30, 40]"] * len(truth)
