@@ -167,23 +167,24 @@ def _mean_over_parallelogram(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
     return total * span
 
 
+@fast(_check_reward, cpu=cpu.positional_parts)
 def positional_parts(
     pred: Tensor, target: Tensor, *, alpha: float = 2.5, beta: float = 0.1, proximity: Proximity = "center"
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`positional_reward` to the bit, the IoU and the proximity K, without computing any of them twice.
+) -> Tensor:
+    """`positional_reward`, `iou` or `oriented_iou`, and `gaussian_proximity`, to the bit; of few boxes at once.
 
         R = IoU + beta * K
 
     Args and errors as in `positional_reward`.
 
     Returns:
-        R, IoU and K, `(...)` each.
+        R, IoU and K, `(3, ...)`.
 
-    >>> import torch
-    >>> reward, overlap, near = positional_parts(*torch.tensor([[[0.0, 0.0, 2.0, 1.0]], [[0.0, 0.0, 2.0, 2.0]]]))
-    >>> reward, overlap
-    (tensor([0.5980]), tensor([0.5000]))
+    >>> positional_parts(*torch.tensor([[[0.0, 0.0, 2.0, 1.0]], [[0.0, 0.0, 2.0, 2.0]]]))
+    tensor([[0.5980],
+            [0.5000],
+            [0.9802]])
     """
-    overlap = (oriented_iou if target.shape[-1:] == (5,) else iou)(pred, target)
-    near = gaussian_proximity(pred, target, alpha=alpha, over=proximity)
-    return overlap + beta * near, overlap, near
+    reward = positional_reward(pred, target, alpha=alpha, beta=beta, proximity=proximity)
+    overlap = oriented_iou(pred, target) if target.shape[-1] == 5 else iou(pred, target)
+    return torch.stack([reward, overlap, gaussian_proximity(pred, target, alpha=alpha, over=proximity)])
