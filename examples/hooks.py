@@ -34,13 +34,13 @@ def weighted_advantages(rewards: Any, iou: Any, groups: Any, **weights: Any) -> 
     which = torch.as_tensor(np.unique(np.asarray(groups), return_inverse=True)[1])
 
     def mean(values: Tensor) -> Tensor:
-        total: Tensor = torch.bincount(which, values)
-        return total / torch.bincount(which)
+        return torch.bincount(which, values) / torch.bincount(which)
 
     m = mean(iou)
     v = mean((iou - m[which]).square())
     w = consistency_weight_from_statistics(m, v, **weights)
-    return w[which] * (rewards - mean(rewards)[which])
+    advantages: Tensor = w[which] * (rewards - mean(rewards)[which])
+    return advantages
 
 
 def slime(args: Any, samples: list[Any]) -> tuple[list[float], list[float]]:

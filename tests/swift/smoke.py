@@ -16,6 +16,12 @@ from rsreward_qwen_vl.scene_rows import SPACE, scene_row
 from rsreward import format_reward, iou, parse_boxes, positional_reward
 
 SIZE, GROUP, STEPS = 64, 4, 2
+TOLD = {
+    "RSREWARD_SPACE": SPACE,
+    "RSREWARD_TARGET": "solution",
+    "RSREWARD_CLIP": "[0.5, 9]",
+    "RSREWARD_LAMBDA_VAR": "2",
+}
 HERE, PLUGIN = Path(__file__).parent, Path(rsreward_swift.__file__).with_name("plugin.py")
 
 
@@ -50,7 +56,7 @@ def prepare(folder: Path) -> None:
             file.write(json.dumps(asked | known) + "\n")
 
 
-def train(folder: Path, processes: int) -> Path:
+def train(folder: Path, processes: int, told: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Two steps; by one process two groups at once, by several one that is split over them."""
     out = folder / f"run{processes}"
     options = {
@@ -69,19 +75,12 @@ def train(folder: Path, processes: int) -> Path:
         command += [f"--{name}", str(value)]
     command += ["--external_plugins", str(HERE / "tiny_qwen.py"), str(PLUGIN)]
     command += ["--reward_funcs", "rs_positional", "rs_format", "rs_iou", "--reward_weights", "1", "1", "0"]
-    told = {
-        "RSREWARD_SPACE": SPACE,
-        "RSREWARD_TARGET": "solution",
-        "RSREWARD_CLIP": "[0.5, 9]",
-        "RSREWARD_LAMBDA_VAR": "2",
-    }
     around = {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": "", "MODELSCOPE_OFFLINE": "1"}
     several = {"NPROC_PER_NODE": str(processes)} if processes > 1 else {}
-    run = subprocess.run(
-        command, env=os.environ | told | around | several, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    environment = os.environ | told | around | several
+    return subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    assert run.returncode == 0, run.stdout[-6000:]
-    return out
 
 
 def check(out: Path) -> None:
@@ -108,6 +107,11 @@ def check(out: Path) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
+        refused = train(Path(name), 1, TOLD | {"RSREWARD_SPACE": "qwen9-vl"})
+        assert refused.returncode != 0
+        assert "ValueError: the options of rsreward are wrong: unknown coordinate space 'qwen9-vl'" in refused.stdout
         for processes in (1, 2):
-            check(train(Path(name), processes))
+            trained = train(Path(name), processes, TOLD)
+            assert trained.returncode == 0, trained.stdout[-6000:]
+            check(Path(name) / f"run{processes}")
     print("ms-swift gives the rewards and the weighted advantages of the core")
