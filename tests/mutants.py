@@ -1,48 +1,71 @@
 """Do the tests notice when a formula of the core is wrong? Small edits, one at a time, each in a copy of the tree.
 
-    python tests/mutants.py [--only rsreward/boxes.py ...] [--out runs/mutants.jsonl] [--seconds 300]
+    python tests/mutants.py [--only rsreward/boxes.py ...] [--share 0.2 --seed 0] [--jobs 2] [--out runs/mutants.jsonl]
 
 Edits are made from the syntax tree: operators and comparisons exchanged, numbers changed, minimum and maximum
 exchanged, clamps removed, results multiplied by 0.9. A mutant is killed if the tests of its file fail or do not end in
-time. What is in the file of results is not run again; the report counts all of it and lists the survivors.
+time; where a formula exists several times, only the tests that compare it with an oracle or the plain formula count,
+so an error in the plain one must be seen by an oracle. Everything big is imported once, and each mutant runs in a fork.
+
+What is in the file of results is not run again. Survivors that change nothing anybody could measure stand in
+`mutants_equivalent.txt` with the reason; the others are listed.
 """
 
 import argparse
 import ast
+import compileall
 import json
 import os
+import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
-from queue import Queue
+from typing import NamedTuple
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
-HORIZONTAL = ["test_boxes.py", "test_positional.py", "test_consistency.py", "fast/test_cpu.py"]
+EQUIVALENT = Path(__file__).with_name("mutants_equivalent.txt")
+BIG = ["numpy", "torch", "scipy.optimize", "shapely", "hypothesis.strategies", "unittest.mock"]
+PLAIN, CPU, CUDA = "not cpu-float and not cuda-float", "not plain-float and not cuda-float", "cuda-float or test_triton"
 TESTS = {
-    "rsreward/boxes.py": HORIZONTAL,
-    "rsreward/positional.py": ["test_positional.py", "test_oriented.py"],
-    "rsreward/oriented.py": ["test_oriented.py"],
-    "rsreward/consistency.py": ["test_consistency.py"],
-    "rsreward/matching.py": ["test_matching.py"],
-    "rsreward/metrics.py": ["test_metrics.py"],
-    "rsreward/tally.py": ["test_tally.py"],
-    "rsreward/fast/cpu.py": HORIZONTAL,
-    "rsreward/fast/cpu_oriented.py": ["test_oriented.py"],
-    "rsreward/fast/triton/paired.py": ["test_boxes.py", "test_positional.py", "fast/test_triton.py"],
-    "rsreward/fast/triton/oriented.py": ["test_oriented.py", "fast/test_triton.py"],
-    "rsreward/fast/triton/group.py": ["test_consistency.py", "fast/test_triton.py"],
+    "rsreward/boxes.py": (["test_boxes.py", "test_positional.py"], PLAIN),
+    "rsreward/positional.py": (["test_positional.py", "test_oriented.py"], PLAIN),
+    "rsreward/oriented.py": (["test_oriented.py"], PLAIN),
+    "rsreward/consistency.py": (["test_consistency.py"], PLAIN),
+    "rsreward/matching.py": (["test_matching.py"], PLAIN),
+    "rsreward/metrics.py": (["test_metrics.py"], PLAIN),
+    "rsreward/tally.py": (["test_tally.py"], PLAIN),
+    "rsreward/fast/cpu.py": (["test_boxes.py", "test_positional.py", "test_consistency.py", "fast/test_cpu.py"], CPU),
+    "rsreward/fast/cpu_oriented.py": (["test_oriented.py", "fast/test_cpu.py"], CPU),
+    "rsreward/fast/triton/paired.py": (["test_boxes.py", "test_positional.py", "fast/test_triton.py"], CUDA),
+    "rsreward/fast/triton/oriented.py": (["test_oriented.py", "fast/test_triton.py"], CUDA),
+    "rsreward/fast/triton/group.py": (["test_consistency.py", "fast/test_triton.py"], CUDA),
 }
+RESULTS = {"iou", "_iou", "oriented_iou", "positional_reward", "reward", "paired_kernel", "oriented_kernel"}
+SIZES = {"BLOCK", "CHUNK", "BROADCAST_CHUNK", "AGREEMENT_CHUNK"}  # they change the speed alone
 EXCHANGED = [
     (ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.BitAnd, ast.BitOr), (ast.Lt, ast.LtE), (ast.Gt, ast.GtE),
     (ast.Eq, ast.NotEq),
 ]  # fmt: skip
 OTHER = dict(EXCHANGED) | {b: a for a, b in EXCHANGED}
 OPPOSITE = {"minimum": "maximum", "maximum": "minimum", "amin": "amax", "amax": "amin", "min": "max", "max": "min"}
+
+
+class Mutant(NamedTuple):
+    """One edit: its file, a name that stays the same while the code does, and the source of the whole module."""
+
+    file: str
+    name: str
+    source: str
+    always: bool  # the result of a reward or an overlap times 0.9: in every sample
 
 
 def edits(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
@@ -62,76 +85,152 @@ def edits(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         yield "opposite", changed
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("clamp"):
         yield "no clamp", node.func.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "store":
+        changed.args[1] = ast.BinOp(ast.Constant(0.9), ast.Mult(), changed.args[1])
+        yield "times 0.9", changed
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Call | ast.BinOp | ast.Name):
         changed.value = ast.BinOp(ast.Constant(0.9), ast.Mult(), changed.value)
         yield "times 0.9", changed
 
 
-def mutants(file: str) -> Iterator[tuple[str, str]]:
-    """A name that stays the same from run to run, and the source of the whole module."""
-    source = (ROOT / file).read_text()
-    for number, node in enumerate(ast.walk(ast.parse(source))):
+def nodes(tree: ast.AST, inside: str = "") -> Iterator[tuple[ast.AST, str]]:
+    """Every node and the function that it stands in, but for numbers that change the speed alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in SIZES:
+            continue
+        name = node.name if isinstance(node, ast.FunctionDef) else inside
+        yield node, name
+        yield from nodes(node, name)
+
+
+def mutants(file: str) -> Iterator[Mutant]:
+    source, seen = (ROOT / file).read_text(), Counter[str]()
+    for number, (node, inside) in enumerate(nodes(ast.parse(source))):
         for kind, instead in edits(node):
             tree = ast.parse(source)
-            original = next(each for i, each in enumerate(ast.walk(tree)) if i == number)
-            before = ast.unparse(original)
+            original = [each for each, _ in nodes(tree)][number]
+            name = f"{file} {inside} {kind}: {ast.unparse(original)} -> {ast.unparse(instead)}"
             for parent in ast.walk(tree):
                 for field, value in ast.iter_fields(parent):
                     if value is original:
                         setattr(parent, field, instead)
                     elif isinstance(value, list) and any(each is original for each in value):
                         value[[each is original for each in value].index(True)] = instead
-            ast.fix_missing_locations(tree)
-            yield (
-                f"{file}:{node.lineno}:{node.col_offset} {kind}: {before} -> {ast.unparse(instead)}",
-                ast.unparse(tree),
-            )
+            seen[name] += 1
+            name += f" ({seen[name]})" if seen[name] > 1 else ""
+            always = kind == "times 0.9" and inside in RESULTS
+            yield Mutant(file, name, ast.unparse(ast.fix_missing_locations(tree)), always)
 
 
-def killed(tree: Path, file: str, source: str, seconds: float) -> bool:
-    original = (tree / file).read_text()
-    (tree / file).write_text(source)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header"]
+def run_tests(tree: Path, file: str) -> int:
+    """The tests of this file, in this tree, in a fork that has a process group of its own. Returns its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
     try:
-        ran = subprocess.run(
-            command + [f"tests/core/{test}" for test in TESTS[file]],
-            cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, timeout=seconds,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return True
+        os.setpgid(0, 0)
+        os.chdir(tree)
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        sys.path.insert(0, str(tree))
+        names, chosen = TESTS[file]
+        options = ["-x", "--no-header", "-p", "no:cacheprovider", "-k", chosen]
+        status = int(pytest.main([*options, *(f"tests/core/{name}" for name in names)]))
     finally:
-        (tree / file).write_text(original)
-    return ran.returncode != 0
+        os._exit(status)
+
+
+def ended(running: dict[int, float]) -> tuple[int, bool]:
+    """Wait for one of these forks, or end one whose time is over: its pid, and whether its tests passed in time."""
+    while True:
+        for pid, until in running.items():
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                return pid, status == 0
+            if time.monotonic() > until:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return pid, False
+        time.sleep(0.02)
+
+
+def copy_of_tree(folder: Path) -> Path:
+    for part in ("rsreward", "tests/core"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("pyproject.toml", "tests/conftest.py"):
+        shutil.copy2(ROOT / part, folder / part)
+    compileall.compile_dir(folder / "rsreward", quiet=1)
+    return folder
+
+
+def time_needed(tree: Path, file: str) -> float:
+    """Of the tests of this file without an edit, which must pass."""
+    start = time.monotonic()
+    _, passed = ended({run_tests(tree, file): start + 1800})
+    if not passed:
+        raise SystemExit(f"The tests of {file} fail, or take more than half an hour, without any edit.")
+    return time.monotonic() - start
+
+
+def run(todo: list[Mutant], jobs: int, out: Path) -> None:
+    """A line of JSON for each: its name, whether it was killed, and after how many seconds."""
+    with tempfile.TemporaryDirectory() as folder, out.open("a") as results:
+        free = [copy_of_tree(Path(folder, str(job))) for job in range(jobs)]
+        limits = {file: 20 + 4 * time_needed(free[0], file) for file in {mutant.file for mutant in todo}}
+        sys.dont_write_bytecode = True  # what the run without an edit has written serves all
+        running: dict[int, float] = {}
+        known: dict[int, tuple[Mutant, Path, float]] = {}
+        while todo or running:
+            while todo and free:
+                mutant, tree, start = todo.pop(), free.pop(), time.monotonic()
+                (tree / mutant.file).write_text(mutant.source)
+                pid = run_tests(tree, mutant.file)
+                running[pid], known[pid] = start + limits[mutant.file], (mutant, tree, start)
+            pid, passed = ended(running)
+            mutant, tree, start = known.pop(pid)
+            del running[pid]
+            shutil.copy2(ROOT / mutant.file, tree / mutant.file)
+            free.append(tree)
+            results.write(json.dumps([mutant.name, not passed, round(time.monotonic() - start, 1)]) + "\n")
+            results.flush()
+
+
+def equivalent() -> set[str]:
+    """Names of mutants that no test can kill."""
+    lines = EQUIVALENT.read_text().splitlines() if EQUIVALENT.exists() else []
+    return {line for line in lines if line and not line.startswith("#")}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=list(TESTS), choices=list(TESTS))
+    parser.add_argument("--share", type=float, default=1.0, help="of all mutants, drawn by the seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "mutants.jsonl")
-    parser.add_argument("--seconds", type=float, default=300)
     options = parser.parse_args()
+    os.environ |= {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for module in BIG:
+        import_module(module)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    known = dict(json.loads(line) for line in options.out.read_text().splitlines()) if options.out.exists() else {}
-    todo = [(file, *mutant) for file in options.only for mutant in mutants(file) if mutant[0] not in known]
-    with tempfile.TemporaryDirectory() as folder, options.out.open("a") as out, ThreadPoolExecutor(2) as pool:
-        trees: Queue[Path] = Queue()
-        for name in ("a", "b"):
-            for part in ("rsreward", "tests"):
-                shutil.copytree(ROOT / part, Path(folder, name, part), ignore=shutil.ignore_patterns("__pycache__"))
-            shutil.copy(ROOT / "pyproject.toml", Path(folder, name))
-            trees.put(Path(folder, name))
-
-        def run(mutant: tuple[str, str, str]) -> None:
-            tree = trees.get()
-            file, name, source = mutant
-            known[name] = killed(tree, file, source, options.seconds)
-            out.write(json.dumps([name, known[name]]) + "\n")
-            out.flush()
-            trees.put(tree)
-
-        list(pool.map(run, todo))
-    survivors = [name for name, dead in known.items() if not dead]
-    print(*survivors, f"{len(known) - len(survivors)} of {len(known)} mutants were killed.", sep="\n")
+    every, draw = [mutant for file in options.only for mutant in mutants(file)], random.Random(options.seed)  # noqa: S311
+    sample = [mutant for mutant in every if (draw.random() < options.share) | mutant.always]
+    lines = options.out.read_text().splitlines() if options.out.exists() else []
+    known = {name: killed for name, killed, _ in map(json.loads, lines)}
+    todo = [mutant for mutant in sample if mutant.name not in known]
+    draw.shuffle(todo)
+    print(f"{len(sample)} of {len(every)} mutants, {len(todo)} of them to run.", flush=True)
+    run(todo, options.jobs, options.out)
+    known = {name: killed for name, killed, _ in map(json.loads, options.out.read_text().splitlines())}
+    alive = [mutant.name for mutant in sample if not known[mutant.name]]
+    unexplained = [name for name in alive if name not in equivalent()]
+    print(*unexplained, sep="\n")
+    print(
+        f"{len(sample) - len(alive)} of {len(sample)} mutants were killed, {len(alive) - len(unexplained)} change "
+        f"nothing that can be measured, {len(unexplained)} are errors that no test has noticed."
+    )
 
 
 if __name__ == "__main__":
