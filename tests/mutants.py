@@ -60,37 +60,38 @@ OPPOSITE = {"minimum": "maximum", "maximum": "minimum", "amin": "amax", "amax": 
 
 
 class Mutant(NamedTuple):
-    """One edit: its file, a name that stays the same while the code does, and the source of the whole module."""
+    """One edit: its file, a name that stays the same while the code does, and the number of the node."""
 
     file: str
     name: str
-    source: str
+    number: int
     always: bool  # the result of a reward or an overlap times 0.9: in every sample
 
 
-def edits(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """What may become of one node: the kind of edit and the node instead."""
+def edit(node: ast.AST) -> tuple[str, ast.AST] | None:
+    """What becomes of one node: the kind of edit and the node instead."""
     changed = deepcopy(node)
     if isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in OTHER:
         changed.op = OTHER[type(node.op)]()
-        yield "operator", changed
+        return "operator", changed
     elif isinstance(node, ast.Compare) and type(node.ops[0]) in OTHER:
         changed.ops[0] = OTHER[type(node.ops[0])]()
-        yield "comparison", changed
+        return "comparison", changed
     elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
         changed.value = node.value * 2 if node.value else 1
-        yield "number", changed
+        return "number", changed
     elif isinstance(node, ast.Attribute) and node.attr in OPPOSITE:
         changed.attr = OPPOSITE[node.attr]
-        yield "opposite", changed
+        return "opposite", changed
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("clamp"):
-        yield "no clamp", node.func.value
+        return "no clamp", node.func.value
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "store":
         changed.args[1] = ast.BinOp(ast.Constant(0.9), ast.Mult(), changed.args[1])
-        yield "times 0.9", changed
+        return "times 0.9", changed
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Call | ast.BinOp | ast.Name):
         changed.value = ast.BinOp(ast.Constant(0.9), ast.Mult(), changed.value)
-        yield "times 0.9", changed
+        return "times 0.9", changed
+    return None
 
 
 def nodes(tree: ast.AST, inside: str = "") -> Iterator[tuple[ast.AST, str]]:
@@ -104,22 +105,28 @@ def nodes(tree: ast.AST, inside: str = "") -> Iterator[tuple[ast.AST, str]]:
 
 
 def mutants(file: str) -> Iterator[Mutant]:
-    source, seen = (ROOT / file).read_text(), Counter[str]()
-    for number, (node, inside) in enumerate(nodes(ast.parse(source))):
-        for kind, instead in edits(node):
-            tree = ast.parse(source)
-            original = [each for each, _ in nodes(tree)][number]
-            name = f"{file} {inside} {kind}: {ast.unparse(original)} -> {ast.unparse(instead)}"
-            for parent in ast.walk(tree):
-                for field, value in ast.iter_fields(parent):
-                    if value is original:
-                        setattr(parent, field, instead)
-                    elif isinstance(value, list) and any(each is original for each in value):
-                        value[[each is original for each in value].index(True)] = instead
+    seen = Counter[str]()
+    for number, (node, inside) in enumerate(nodes(ast.parse((ROOT / file).read_text()))):
+        if edited := edit(node):
+            kind, instead = edited
+            name = f"{file} {inside} {kind}: {ast.unparse(node)} -> {ast.unparse(instead)}"
             seen[name] += 1
             name += f" ({seen[name]})" if seen[name] > 1 else ""
-            always = kind == "times 0.9" and inside in RESULTS
-            yield Mutant(file, name, ast.unparse(ast.fix_missing_locations(tree)), always)
+            yield Mutant(file, name, number, kind == "times 0.9" and inside in RESULTS)
+
+
+def source_of(mutant: Mutant) -> str:
+    """The whole module with the edit in it."""
+    tree = ast.parse((ROOT / mutant.file).read_text())
+    original, _ = [*nodes(tree)][mutant.number]
+    _, instead = edit(original) or ("", original)
+    for parent in ast.walk(tree):
+        for field, value in ast.iter_fields(parent):
+            if value is original:
+                setattr(parent, field, instead)
+            elif isinstance(value, list) and any(each is original for each in value):
+                value[[each is original for each in value].index(True)] = instead
+    return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def run_tests(tree: Path, file: str) -> int:
@@ -185,7 +192,7 @@ def run(todo: list[Mutant], jobs: int, out: Path) -> None:
         while todo or running:
             while todo and free:
                 mutant, tree, start = todo.pop(), free.pop(), time.monotonic()
-                (tree / mutant.file).write_text(mutant.source)
+                (tree / mutant.file).write_text(source_of(mutant))
                 pid = run_tests(tree, mutant.file)
                 running[pid], known[pid] = start + limits[mutant.file], (mutant, tree, start)
             pid, passed = ended(running)

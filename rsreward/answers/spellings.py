@@ -85,7 +85,7 @@ _ROLES = {
     for name in names.split()
 }
 
-# Why the numbers that stand there are not read, the first to fit; with the signs of which one stands in every such text.
+# Why the numbers there are not read, the first to fit; with the signs of which one stands in every such text.
 _UNREAD = {
     "percent": ("%", re.compile(rf"(?<![\d.])(?:{NUMBER}\s?+%{COMMA}){{3}}{NUMBER}\s?+%")),
     "unknown-element": ("/", re.compile(rf"<(?P<tag>\w++)>{_FOUR}</(?P=tag)>")),
