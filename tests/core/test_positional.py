@@ -73,6 +73,14 @@ def test_keypoints_is_the_mean_of_the_kernel_at_corners_and_centre(implementatio
     assert found == pytest.approx(mean, rel=0, abs=max(1e-9, 5 * implementation.tolerance))
 
 
+@pytest.mark.parametrize("side", [1e-3, 1.0, 1e3])
+def test_a_corner_at_the_target_keeps_its_place_however_large_the_box_is(implementation, side):
+    pred, target = implementation.rounded(torch.tensor([0.4 * side, 0.7 * side, 1e7, 1e7]), TRUE * side)
+    expected = kernel(*pred[:2].tolist(), target, 0.5) / 5  # all other points are far away
+    found = implementation(gaussian_proximity, pred, target, alpha=0.5, over="keypoints").item()
+    assert found == pytest.approx(expected, rel=0, abs=implementation.tolerance)
+
+
 @given(st.floats(1e-6, 0.5), st.floats(-3, 3))
 def test_region_of_a_small_box_tends_to_the_kernel_at_its_centre(implementation, size, offset):
     small = centred(0.5 + offset, 0.5, size, size)
