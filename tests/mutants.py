@@ -17,11 +17,10 @@ import compileall
 import json
 import os
 import random
+import resource
 import shutil
-import signal
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
@@ -129,14 +128,14 @@ def source_of(mutant: Mutant) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
-def run_tests(tree: Path, file: str) -> int:
-    """The tests of this file, in this tree, in a fork that has a process group of its own. Returns its pid."""
+def run_tests(tree: Path, file: str, seconds: int) -> int:
+    """The tests of this file, in this tree, in a fork that may take so much processor time. Returns its pid."""
     pid = os.fork()
     if pid:
         return pid
     status = 1
     try:
-        os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         os.chdir(tree)
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
@@ -149,20 +148,6 @@ def run_tests(tree: Path, file: str) -> int:
         os._exit(status)
 
 
-def ended(running: dict[int, float]) -> tuple[int, bool]:
-    """Wait for one of these forks, or end one whose time is over: its pid, and whether its tests passed in time."""
-    while True:
-        for pid, until in running.items():
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return pid, status == 0
-            if time.monotonic() > until:
-                os.killpg(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                return pid, False
-        time.sleep(0.02)
-
-
 def copy_of_tree(folder: Path) -> Path:
     for part in ("rsreward", "tests/core"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -172,36 +157,50 @@ def copy_of_tree(folder: Path) -> Path:
     return folder
 
 
-def time_needed(tree: Path, file: str) -> float:
-    """Of the tests of this file without an edit, which must pass."""
-    start = time.monotonic()
-    _, passed = ended({run_tests(tree, file): start + 1800})
-    if not passed:
-        raise SystemExit(f"The tests of {file} fail, or take more than half an hour, without any edit.")
-    return time.monotonic() - start
+class Results:
+    """A line of JSON for each run: the name, whether a test failed, and the seconds of processor time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.known: dict[str, tuple[bool, float]] = {
+            name: (failed, used) for name, failed, used in map(json.loads, lines)
+        }
+
+    def wait(self, names: dict[int, str]) -> int:
+        """For the first of these forks to end. Returns its pid."""
+        pid, status, usage = os.wait3(0)
+        self.known[names[pid]] = failed, used = status != 0, round(usage.ru_utime + usage.ru_stime, 1)
+        with self.path.open("a") as file:
+            file.write(json.dumps([names[pid], failed, used]) + "\n")
+        return pid
 
 
-def run(todo: list[Mutant], jobs: int, out: Path) -> None:
-    """A line of JSON for each: its name, whether it was killed, and after how many seconds."""
-    with tempfile.TemporaryDirectory() as folder, out.open("a") as results:
+def limit(tree: Path, file: str, results: Results) -> int:
+    """Seconds for the tests of this file, which must pass without an edit: several times what they take then."""
+    name = f"{file} without an edit"
+    if name not in results.known:
+        results.wait({run_tests(tree, file, 3600): name})
+    failed, used = results.known[name]
+    if failed:
+        raise SystemExit(f"The tests of {file} fail without any edit.")
+    return round(20 + 4 * used)
+
+
+def run(todo: list[Mutant], jobs: int, results: Results) -> None:
+    with tempfile.TemporaryDirectory() as folder:
         free = [copy_of_tree(Path(folder, str(job))) for job in range(jobs)]
-        limits = {file: 20 + 4 * time_needed(free[0], file) for file in {mutant.file for mutant in todo}}
-        sys.dont_write_bytecode = True  # what the run without an edit has written serves all
-        running: dict[int, float] = {}
-        known: dict[int, tuple[Mutant, Path, float]] = {}
+        limits = {file: limit(free[0], file, results) for file in sorted({mutant.file for mutant in todo})}
+        running: dict[int, tuple[Mutant, Path]] = {}
         while todo or running:
             while todo and free:
-                mutant, tree, start = todo.pop(), free.pop(), time.monotonic()
+                mutant, tree = todo.pop(), free.pop()
                 (tree / mutant.file).write_text(source_of(mutant))
-                pid = run_tests(tree, mutant.file)
-                running[pid], known[pid] = start + limits[mutant.file], (mutant, tree, start)
-            pid, passed = ended(running)
-            mutant, tree, start = known.pop(pid)
-            del running[pid]
+                running[run_tests(tree, mutant.file, limits[mutant.file])] = mutant, tree
+            mutant, tree = running.pop(results.wait({pid: mutant.name for pid, (mutant, _) in running.items()}))
             shutil.copy2(ROOT / mutant.file, tree / mutant.file)
             free.append(tree)
-            results.write(json.dumps([mutant.name, not passed, round(time.monotonic() - start, 1)]) + "\n")
-            results.flush()
 
 
 def equivalent() -> set[str]:
@@ -218,20 +217,18 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "mutants.jsonl")
     options = parser.parse_args()
+    sys.dont_write_bytecode = True  # two edits in a second would be one to the files of bytecode
     os.environ |= {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     for module in BIG:
         import_module(module)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     every, draw = [mutant for file in options.only for mutant in mutants(file)], random.Random(options.seed)  # noqa: S311
     sample = [mutant for mutant in every if (draw.random() < options.share) | mutant.always]
-    lines = options.out.read_text().splitlines() if options.out.exists() else []
-    known = {name: killed for name, killed, _ in map(json.loads, lines)}
-    todo = [mutant for mutant in sample if mutant.name not in known]
+    results = Results(options.out)
+    todo = [mutant for mutant in sample if mutant.name not in results.known]
     draw.shuffle(todo)
     print(f"{len(sample)} of {len(every)} mutants, {len(todo)} of them to run.", flush=True)
-    run(todo, options.jobs, options.out)
-    known = {name: killed for name, killed, _ in map(json.loads, options.out.read_text().splitlines())}
-    alive = [mutant.name for mutant in sample if not known[mutant.name]]
+    run(todo, options.jobs, results)
+    alive = [mutant.name for mutant in sample if not results.known[mutant.name][0]]
     unexplained = [name for name in alive if name not in equivalent()]
     print(*unexplained, sep="\n")
     print(

@@ -3,12 +3,13 @@ import time
 from pathlib import Path
 
 import pytest
-from answer_cases import NO_ANSWERS, NO_BOXES, NOT_READ, NOTHING, READ, THOUGHTS, VARIANTS, tables
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rsreward import parse_answer
 from rsreward.answers.parse import DIALECTS, PROBLEMS, _any_answer, _plain_answer, boxes_of
+
+from .answer_cases import NO_ANSWERS, NO_BOXES, NOT_READ, NOTHING, READ, THOUGHTS, VARIANTS, tables
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "answers_dev.jsonl"
 

@@ -44,7 +44,8 @@ def test_boxes_that_do_not_meet_score_exactly_0(implementation):
 @pytest.mark.parametrize("kind", ["random", "noise 1", "noise 0.0001", "far away"])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_box_written_otherwise_gives_the_same(implementation, kind, form):
-    pred, target = implementation.rounded(*pairs(kind, torch.Generator().manual_seed(1), 300))
+    rows = 300 if implementation.name == "cuda" else N
+    pred, target = implementation.rounded(*pairs(kind, torch.Generator().manual_seed(1), rows))
     tolerance = 1e-9 if implementation.dtype == torch.float64 else 5e-5  # the turned angle is rounded to float32
     overlap, near = (
         implementation(oriented_iou, pred, target),
