@@ -124,9 +124,9 @@ def _upright_frame(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def _upright_corners(pred: Tensor, target: Tensor, alpha: float) -> list[Tensor]:
-    """Where `centre +- u +- v` are, of horizontal boxes; without the rounding of that sum where `pred` is far larger."""
-    low, high = target.split(2, -1)
-    ends = [((end - low) + (end - high)) / (high - low) / alpha for end in pred.split(2, -1)]
+    """`centre +- u +- v` of horizontal boxes, without the rounding of that sum where `pred` is far larger."""
+    low, high = target[..., :2], target[..., 2:]
+    ends = [((end - low) + (end - high)) / (high - low) / alpha for end in (pred[..., :2], pred[..., 2:])]
     return [torch.stack([x[..., 0], y[..., 1]]) for x in ends for y in ends]
 
 

@@ -24,6 +24,7 @@ from rsreward.dispatch import LARGEST
 from .samples import FORMS, KINDS, any_float, box, pairs, polygons, random_boxes, shapely_iou, turned
 
 N = 4_000
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(600)
 side = st.floats(0.1, 100)
 
 
@@ -90,13 +91,12 @@ def test_upright_boxes_score_as_horizontal_ones(implementation, a, b):
 def test_region_is_the_mean_of_the_turned_gaussian_over_the_box(implementation, x, y, w, h, angle, tw, th, turn):
     target = torch.tensor([0.0, 0.0, tw, th, turn], dtype=torch.float64)
     pred = torch.tensor([x, y, w, h, angle], dtype=torch.float64)
-    nodes, weights = np.polynomial.legendre.leggauss(600)
-    s, t = nodes[:, None] * w / 2, nodes[None] * h / 2
+    s, t = NODES[:, None] * w / 2, NODES[None] * h / 2
     px, py = x + s * cos(angle) - t * sin(angle), y + s * sin(angle) + t * cos(angle)
     along, across = px * cos(turn) + py * sin(turn), py * cos(turn) - px * sin(turn)
     kernel = np.exp(-((along / (1.25 * tw)) ** 2 + (across / (1.25 * th)) ** 2) / 2)
     found = implementation(gaussian_proximity, pred, target, over="region").item()
-    assert found == pytest.approx(kernel @ weights @ weights / 4, rel=0, abs=1e-4)
+    assert found == pytest.approx(kernel @ WEIGHTS @ WEIGHTS / 4, rel=0, abs=1e-4)
 
 
 def test_missing_boxes_score_0_and_have_finite_gradients():

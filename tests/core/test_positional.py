@@ -12,6 +12,7 @@ from rsreward import gaussian_proximity, iou, positional_reward
 from .samples import FORMS, any_row, box
 
 TRUE = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(400)
 
 
 def centred(cx, cy, w=1.0, h=1.0):
@@ -53,11 +54,10 @@ def test_region_is_the_mean_of_the_kernel_over_the_box(implementation, pred, tar
     pred, target = implementation.rounded(pred, target)
     assume((pred[2:] > pred[:2]).all() and (target[2:] > target[:2]).all())
     x1, y1, x2, y2 = pred.tolist()
-    nodes, weights = np.polynomial.legendre.leggauss(400)
-    x, y = (x1 + x2) / 2 + nodes * (x2 - x1) / 2, (y1 + y2) / 2 + nodes * (y2 - y1) / 2
-    mean = kernel(x[:, None], y[None], target, alpha) @ weights @ weights / 4
+    x, y = (x1 + x2) / 2 + NODES * (x2 - x1) / 2, (y1 + y2) / 2 + NODES * (y2 - y1) / 2
     assume((x2 - x1) / (target[2] - target[0]) < 100)
     assume((y2 - y1) / (target[3] - target[1]) < 100)
+    mean = kernel(x[:, None], y[None], target, alpha) @ WEIGHTS @ WEIGHTS / 4
     found = implementation(gaussian_proximity, pred, target, alpha=alpha, over="region").item()
     assert found == pytest.approx(mean, rel=0, abs=max(1e-9, 5 * implementation.tolerance))
 
