@@ -28,25 +28,30 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(600)
 side = st.floats(0.1, 100)
 
 
+def rows(implementation):
+    """Fewer where Triton's interpreter computes them."""
+    return 500 if implementation.name == "cuda" and not torch.cuda.is_available() else N
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_oriented_iou_equals_shapely(implementation, kind):
-    pred, target = implementation.rounded(*pairs(kind, torch.Generator().manual_seed(0), N))
+    pred, target = implementation.rounded(*pairs(kind, torch.Generator().manual_seed(0), rows(implementation)))
     tolerance = 1e-10 if implementation.dtype == torch.float64 else 1e-6
     assert (implementation(oriented_iou, pred, target) - shapely_iou(pred, target)).abs().max() < tolerance
 
 
 def test_boxes_that_do_not_meet_score_exactly_0(implementation):
-    pred, target = implementation.rounded(*pairs("random", torch.Generator().manual_seed(10), 5 * N))
+    n = rows(implementation)
+    pred, target = implementation.rounded(*pairs("random", torch.Generator().manual_seed(10), 5 * n))
     apart = shapely.distance(polygons(pred), polygons(target)) > 1e-3
-    assert apart.sum() > N
+    assert apart.sum() > n
     assert (implementation(oriented_iou, pred, target)[torch.tensor(apart)] == 0).all()
 
 
 @pytest.mark.parametrize("kind", ["random", "noise 1", "noise 0.0001", "far away"])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_box_written_otherwise_gives_the_same(implementation, kind, form):
-    rows = 300 if implementation.name == "cuda" else N
-    pred, target = implementation.rounded(*pairs(kind, torch.Generator().manual_seed(1), rows))
+    pred, target = implementation.rounded(*pairs(kind, torch.Generator().manual_seed(1), rows(implementation)))
     tolerance = 1e-9 if implementation.dtype == torch.float64 else 5e-5  # the turned angle is rounded to float32
     overlap, near = (
         implementation(oriented_iou, pred, target),
