@@ -20,7 +20,7 @@ demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; write
 test: .venv/ready  ## all tests and doctests
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-mutants: .venv/ready  ## do the tests of the core notice small errors in it? Hours; goes on where it was stopped
+mutants: .venv/ready  ## do the tests of the core notice small errors in it? An hour or more (ARGS='--share 0.1': a sample); goes on where it was stopped
 	$(BIN)/python tests/mutants.py $(ARGS)
 
 bench: .venv-bench/ready  ## side by side with other libraries; writes runs/bench (ARGS=--docs: docs/performance.md too)

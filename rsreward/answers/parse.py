@@ -128,13 +128,11 @@ def read_region(region: str, problems: list[str]) -> Answer:
         region = region[:MAX_ANSWER]
     if "\\" in region or not region.isascii():
         region = usual_signs(region)
-    return _plain_answer(region, problems) or _any_answer(region, problems)
+    plain = PLAIN.match(region)
+    return (plain and _plain_answer(plain, problems)) or _any_answer(region, problems)
 
 
-def _plain_answer(region: str, problems: list[str]) -> Answer | None:
-    match = PLAIN.match(region)
-    if not match:
-        return None
+def _plain_answer(match: re.Match[str], problems: list[str]) -> Answer | None:
     fence, brace, *written = match.groups()
     numbers = tuple(map(float, written))
     if _flaw(numbers):
