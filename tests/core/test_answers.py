@@ -12,8 +12,6 @@ from rsreward.answers.shapes import PLAIN
 
 from .answer_cases import NO_ANSWERS, NO_BOXES, NOT_READ, NOTHING, READ, THOUGHTS, VARIANTS, tables
 
-from .answer_cases import NO_ANSWERS, NO_BOXES, NOT_READ, NOTHING, READ, THOUGHTS, VARIANTS, tables
-
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "answers_dev.jsonl"
 
 # text, kind, boxes, problems
