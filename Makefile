@@ -3,13 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .venv-bench/bin
 SWIFT := .venv-swift/bin
+RELEASE := .venv-release/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PIP = $(BIN)/python $(INSTALL)
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help demo test mutants study bench bench-gpu smoke-verl smoke-swift smoke-tools check lint format clean
+.PHONY: help demo test mutants study matrix bench bench-gpu smoke-verl smoke-swift smoke-tools check lint format \
+	release clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,6 +24,9 @@ test: .venv/ready  ## all tests and doctests
 
 mutants: .venv/ready  ## do the tests of the core notice small errors in it? An hour or more (ARGS='--share 0.1': a sample); goes on where it was stopped
 	$(BIN)/python tests/mutants.py $(ARGS)
+
+matrix:  ## the tests with the lowest and the newest versions; makes .venv-matrix, writes docs/trust.md's table
+	$(PYTHON) tests/matrix.py --docs $(ARGS)
 
 bench: .venv-bench/ready  ## side by side with other libraries; writes runs/bench (ARGS=--docs: docs/performance.md too)
 	$(BENCH)/python benchmarks/run.py $(ARGS)
@@ -57,6 +62,19 @@ format: .venv/ready  ## mend what the linter can mend
 
 check: lint test  ## what CI runs
 
+release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes dist with SBOM and licences
+	rm -rf dist
+	$(RELEASE)/python -m build --outdir dist/again
+	$(RELEASE)/python -m build --outdir dist
+	for each in dist/again/*; do cmp $$each dist/$${each##*/} || exit 1; done
+	rm -r dist/again
+	$(RELEASE)/twine check --strict dist/*
+	$(RELEASE)/check-wheel-contents dist/*.whl
+	$(RELEASE)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o dist/sbom.json
+	$(RELEASE)/pip-licenses --python $(BIN)/python --from=mixed --order=license --format=markdown \
+		--output-file=dist/licences.md
+	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
+
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch hatchling
@@ -81,5 +99,11 @@ check: lint test  ## what CI runs
 		--no-build-isolation --editable '.[swift,tools]'
 	touch $@
 
+.venv-release/ready:
+	test -x $(RELEASE)/python || $(PYTHON) -m venv .venv-release
+	$(RELEASE)/python -m pip install --quiet --disable-pip-version-check \
+		build twine check-wheel-contents cyclonedx-bom pip-licenses
+	touch $@
+
 clean:  ## remove what make made
-	rm -rf .venv .venv-bench .venv-swift .venv-tools runs
+	rm -rf .venv .venv-bench .venv-swift .venv-tools .venv-matrix .venv-release dist runs

@@ -32,7 +32,7 @@ def test_every_public_name_is_there():
 
 
 def test_the_command_line_helps_with_an_example():
-    for command in ("score", "compare", "landscape", "demo", "cot", "evaluate", "report"):
+    for command in ("score", "compare", "landscape", "demo", "cot", "evaluate", "report", "doctor"):
         start = f"import sys; sys.argv = ['rsreward', '{command}', '--help']"
         assert f"rsreward {command}" in python(f"{start}; from rsreward_tools.cli.main import main; main()")
 

@@ -93,7 +93,7 @@ def by_trl(rows, folder):
 def by_verl(rows):
     tokenizer = tokenizer_of([row["completion"] for row in rows])
     config = rsvg_config(
-        "rsvg_model=qwen2_5_vl_3b", "algorithm.norm_adv_by_std_in_grpo=False", "trainer.use_v1=False"
+        "rsvg_model=qwen2_5_vl_3b", "algorithm.norm_adv_by_std_in_grpo=False", "++trainer.use_v1=False"
     )  # fmt: skip
     manager = load_reward_manager(config, tokenizer)
     results = [

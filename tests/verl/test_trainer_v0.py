@@ -9,7 +9,7 @@ from verl import DataProto
 from verl.trainer.ppo import core_algos, ray_trainer
 from verl_rows import verl_config
 
-OLD = ["trainer.use_v1=False", "algorithm.adv_estimator=grpo"]
+OLD = ["++trainer.use_v1=False", "algorithm.adv_estimator=grpo"]
 SECTION = ["+rsreward.consistency.lambda_mean=0.7", "+rsreward.consistency.clip=[0.1,9]"]
 UIDS = ["a", "b", "a", "b", "a", "b", "a"]
 IOUS = [0.1, 0.0, 0.9, 0.0, 0.5, 0.3, 0.2]

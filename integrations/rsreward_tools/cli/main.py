@@ -1,7 +1,7 @@
 """The command `rsreward`: its own commands and those that other packages add."""
 
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +12,14 @@ try:
 
     from .data import app as data_app
     from .landscape import landscape
+    from .doctor import doctor
     from .score import compare, score
     from .terminal import console, printable, say
 except ImportError as error:
     sys.exit(f"rsreward: the command line needs {error.name}: pip install 'rsreward[tools]'.")
+except KeyboardInterrupt:
+    print("rsreward: stopped.", file=sys.stderr)
+    sys.exit(130)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
@@ -24,6 +28,7 @@ app.add_typer(data_app, name="data")
 app.command()(score)
 app.command()(compare)
 app.command()(landscape)
+app.command()(doctor)
 extra_of: dict[str | None, str] = {}  # the extra that a command of another package needs
 for addition in entry_points(group="rsreward.commands"):  # a typer app each, named after the extra that it needs
     added = addition.load()
@@ -31,8 +36,18 @@ for addition in entry_points(group="rsreward.commands"):  # a typer app each, na
     extra_of |= {command.name or command.callback.__name__: addition.name for command in added.registered_commands}
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rsreward {version('rsreward')}")
+        raise typer.Exit
+
+
 @app.callback()
-def rsreward() -> None:
+def rsreward(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Rewards for reinforcement fine-tuning of vision-language models on remote-sensing visual grounding."""
 
 
