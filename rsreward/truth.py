@@ -284,7 +284,7 @@ def _in_pixel_form(
 
 def _numbers(values: list[Any], box: list[Any]) -> list[float]:
     try:
-        numbers = [float(value) for value in values]
+        numbers = [torch.nan if isinstance(value, bool) else float(value) for value in values]
     except (TypeError, ValueError, OverflowError):
         numbers = [torch.nan]
     if not all(abs(number) <= LARGEST for number in numbers):
