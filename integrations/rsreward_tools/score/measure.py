@@ -139,10 +139,12 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     completions = [row.completion for row in rows]
     thinks = bool(options.think_in_prompt)
     answers = [parse_answer(text, thinks) for text in completions]
-    sizes: dict[str, Any] = {side: [getattr(row, side) for row in rows] for side in ("width", "height")}
+    sides = ((row.width or nan, row.height or nan) for row in rows)
+    width, height = torch.from_numpy(np.fromiter(chain.from_iterable(sides), np.float64)).view(-1, 2).unbind(1)
+    sizes: dict[str, Any] = {"width": width, "height": height}
     read: Any = parse_box_sets if several else parse_boxes
     pred = read(answers, kind=kind, space=options.coordinates, **sizes)
-    unsized = [i for i, side in enumerate(sizes["width"]) if side is None]
+    unsized = [i for i, row in enumerate(rows) if row.width is None]
     if unsized and options.coordinates.needs_size:  # their boxes are taken for pixels
         in_pixels = read([answers[i] for i in unsized], kind=kind)
         for i, box in zip(unsized, in_pixels, strict=True):

@@ -71,16 +71,8 @@ class RecordFiles:
             yield chunk
 
     def _records(self, options: Options) -> Iterator[Record]:
-        fields = {
-            *COMPLETIONS,
-            *TARGETS,
-            *SIZES,
-            "image_size",
-            *FOR_PAGE,
-            options.completion,
-            options.target,
-            options.cluster,
-        }
+        chosen = {options.completion, options.target, options.cluster}
+        fields = {*COMPLETIONS, *TARGETS, *SIZES, "image_size", "input_size", *FOR_PAGE} | chosen
         for file in self.files:
             before = self.done
             try:

@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rsreward import Space
 from rsreward.answers import completion_text
 from rsreward.coordinates import MAX_SIDE
 from rsreward.truth import Truth, read_truth
@@ -111,6 +112,8 @@ def _row(found: Record, own: Any, options: Options, several: bool | None) -> Row
             )
     elif int(max(width, height)) > 200 * int(min(width, height)):
         raise InputError(f": no model reads an image of {width:g} x {height:g}, more than 200 times as long as wide.")
+    elif "input_size" in record and options.coordinates.scale is None:
+        _check_seen(record["input_size"], width, height, options.coordinates)
     target = _true_boxes(boxes, options, several, true_in, width, height)
     image, query = map(record.get, FOR_PAGE)
     image, query = image if isinstance(image, str) else None, query if isinstance(query, str) else None
@@ -175,15 +178,31 @@ def _sides(record: dict[str, Any], options: Options) -> tuple[float | None, floa
         return width, height
     sides = width, height
     if width is None or height is None:
-        both = record.get("image_size")
-        if isinstance(both, list) and len(both) == 2:
-            sides = both[0], both[1]
-        elif options.size:
-            sides = options.size
+        sides = _size_in_one(record) or options.size or sides
     for side, value in zip(SIZES, sides, strict=True):
         if value is not None and not (_number(value) and 1 <= value <= MAX_SIDE):
             raise InputError(f": {side!r} must be a number of pixels, got {value!r:.200}.")
     return sides
+
+
+def _size_in_one(record: dict[str, Any]) -> tuple[Any, Any] | None:
+    """Width and height from `image_size`, which VLM-R1 writes beside `input_size`, and both height first."""
+    both = record.get("image_size")
+    if not isinstance(both, list) or len(both) != 2:
+        return None
+    if both[0] != both[1] and "input_size" not in record:
+        raise InputError(f": 'image_size' {both} may begin with the width or the height: give 'width' and 'height'.")
+    return both[1], both[0]
+
+
+def _check_seen(seen: Any, width: float, height: float, space: Space) -> None:
+    """Refuse a row that was seen in another size than the space makes of its image: its pixels are not those."""
+    made = list(space.resized(int(height), int(width)))
+    if isinstance(seen, list) and len(seen) == 2 and seen != made:
+        raise InputError(
+            f" was seen at a height and width of {seen} ('input_size'), and the space {space.name!r} makes {made} of "
+            "its image: tell --space, and --min-pixels or --max-pixels."
+        )
 
 
 def _true_boxes(
