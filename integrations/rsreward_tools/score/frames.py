@@ -26,11 +26,12 @@ def framed(file: Path, options: Options) -> tuple[Options, str]:
         file: of completions, or a folder with several; the frame lies beside the file or in the folder.
 
     Raises:
-        InputError: if the frame is not one that can be read.
+        InputError: if the frame is not one that can be read, or does not go together with what is told.
     """
     path = (file if file.is_dir() else file.parent) / FRAME
     found = _read(path)
     if found is None:
+        _ = options.coordinates  # refuses what does not go together
         return options, ""
     space, thinks = found
     told = options.space

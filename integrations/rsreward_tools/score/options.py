@@ -61,7 +61,9 @@ class Options:
     images: Path | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _ = self.coordinates, self.size
+        _ = self.size
+        if self.space is not None:  # else a frame.json may say it
+            _ = self.coordinates
         try:
             read_truth([], format=self.target_format, space=self.target_space)
         except (TypeError, ValueError) as error:
