@@ -5,7 +5,7 @@ The folder of an evaluation holds
     asked.json          how the model was asked: all answers in the folder share it
     frame.json          how the answers are to be read: `space` (all of its fields), `think_in_prompt`, `template`
     scores.jsonl        what each answer is worth, in the order of the questions
-    results.json        what `rsreward score` says of them, the other conventions, pass@k, asked, frame, versions
+    results.json        what `rsreward score` says of them, the other conventions, pass@k, asked, read_in, versions
 """
 
 import asyncio

@@ -79,7 +79,7 @@ def test_on_a_full_disk_there_is_one_sentence_and_no_file(tmp_path, rsreward, wr
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert f"cannot write to {tmp_path / 'written'}: File too large." in result.stderr
+    assert f"{tmp_path / 'written'} cannot be written: File too large." in result.stderr
     assert list(tmp_path.iterdir()) == [file]
 
 

@@ -97,7 +97,7 @@ def score(
         about |= {"cluster": cluster or "", "without size": describe_unsized(result, convention)}
         say(page.write(result, about))
     _say_what_is_missing(result, convention)
-    _say_findings(result["frame"])
+    say_findings(result["frame"])
     if as_json:
         print(json.dumps(result))
         return
@@ -162,7 +162,7 @@ def compare(
         bar = partial(bars.show, f"{a.name}, {b.name}")
         result = compare_files(a, b, sides[0], options_of_b=sides[1], workers=workers, report=bar)
     _say_what_is_missing(result, convention)
-    _say_findings(result["frame"])
+    say_findings(result["frame"])
     if as_json:
         print(json.dumps(result))
         return
@@ -192,7 +192,7 @@ def _say_what_is_missing(result: dict[str, Any], convention: str) -> None:
     say(describe_unsized(result, convention))
 
 
-def _say_findings(found: list[dict[str, Any]]) -> None:
+def say_findings(found: list[dict[str, Any]]) -> None:
     """On stderr: what does not fit. What is said of both files is said once."""
     files: dict[str, list[str]] = {}
     for finding in found:
