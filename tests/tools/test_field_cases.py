@@ -267,6 +267,21 @@ def test_options_that_do_not_go_together_are_refused(refused):
     assert "leave out --kind oriented" in refused(BOUNDED, "--hull", "--kind", "oriented")
 
 
+def test_angles_in_degrees_are_said_as_ones_own_data_are_prepared(tmp_path, rsreward):  # case 16
+    Image.new("RGB", (800, 800)).save(tmp_path / "a.png")
+    row = {"image": "a.png", "query": "the ship", "target": [50, 50, 20, 10, 30]}
+    said = {}
+    for form in ("oriented", "oriented-degrees"):
+        told = "--out", tmp_path / form, "--target-format", form
+        assert rsreward("data", "prepare", "own", written(tmp_path, row), *told).returncode == 0
+        said[form] = json.loads((tmp_path / form / "report.json").read_text())["notes"]
+    like = "[50, 50, 20, 10, 30] in an image of 800 x 800"
+    assert said == {
+        "oriented": [f"1 of 1 targets have angles beyond a full turn, such as {like}: are they degrees, not radians?"],
+        "oriented-degrees": [],
+    }
+
+
 # What is not the answer.
 
 
