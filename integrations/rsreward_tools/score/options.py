@@ -117,8 +117,9 @@ class Options:
 
     @cached_property
     def plain_targets(self) -> bool:
-        """Whether four numbers are corners in pixels."""
-        return self.kind == "horizontal" and self.target_space is None and self.target_format in (None, "xyxy")
+        """Whether the numbers of targets are corners in pixels, or centre, sides and radians of turned boxes."""
+        own = "xyxy" if self.kind == "horizontal" else "oriented"
+        return self.target_space is None and self.target_format in (None, own)
 
     @cached_property
     def needs_sizes(self) -> str | None:

@@ -210,10 +210,11 @@ def _true_boxes(
 ) -> Truth:
     """The true boxes of a row; whether they are a list is as it is in all rows."""
     if options.plain_targets and isinstance(value, list) and value:  # most; what `read_truth` gives, in less time
-        if not several and _is_plain(value):
-            return Truth([value], "horizontal", False)
-        if several is not False and all(map(_is_plain, value)):
-            return Truth(value, "horizontal", True)
+        is_plain = _is_corners if options.kind == "horizontal" else _is_turned
+        if not several and is_plain(value):
+            return Truth([value], options.kind, False)
+        if several is not False and all(map(is_plain, value)):
+            return Truth(value, options.kind, True)
     try:
         truth = read_truth(
             value, kind=options.kind, format=options.target_format, space=options.target_coordinates,
@@ -227,9 +228,16 @@ def _true_boxes(
     raise InputError(f": {name!r} must be {form}, got {value!r:.200}.")
 
 
-def _is_plain(box: Any) -> bool:
+def _is_corners(box: Any) -> bool:
     """Whether these are the corners of a horizontal box in plain numbers."""
     if not isinstance(box, list) or len(box) != 4 or not PLAIN_NUMBERS.issuperset(map(type, box)):
         return False
     x1, y1, x2, y2 = box
     return bool(-LARGEST < x1 <= x2 < LARGEST and -LARGEST < y1 <= y2 < LARGEST)
+
+
+def _is_turned(box: Any) -> bool:
+    """Whether these are centre, sides and angle in plain numbers."""
+    if not isinstance(box, list) or len(box) != 5 or not PLAIN_NUMBERS.issuperset(map(type, box)):
+        return False
+    return max(map(abs, box)) < LARGEST and min(box[2:4]) >= 0 and all(map(isfinite, box))
