@@ -11,7 +11,7 @@ Five = Annotated[str | None, typer.Option(help="What five numbers are: corners-c
 Order = Annotated[str | None, typer.Option(help="The order of the axes in the completions: xy or yx.")]
 ThinkInPrompt = Annotated[
     bool | None,
-    typer.Option("--think-in-prompt/--no-think-in-prompt", help="The template opened <think> in the prompt."),
+    typer.Option("--think-in-prompt/--no-think-in-prompt", help="The chat template opens the thought in the prompt."),
 ]
 ImageSize = Annotated[str | None, typer.Option(metavar="WxH", help="Of the images of rows without width and height.")]
 TargetSpace = Annotated[str | None, typer.Option(help="The coordinate space of the targets, if not pixels.")]
