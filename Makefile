@@ -1,14 +1,15 @@
-# Everything happens in .venv, benchmarks in .venv-bench: the first command that needs one makes it.
+# The first command that needs an environment makes it: .venv, .venv-bench for benchmarks, .venv-swift for ms-swift.
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .venv-bench/bin
+SWIFT := .venv-swift/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PIP = $(BIN)/python $(INSTALL)
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help demo test mutants bench bench-gpu smoke-verl smoke-tools check lint format clean
+.PHONY: help demo test mutants study bench bench-gpu smoke-verl smoke-swift smoke-tools check lint format clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,9 +18,9 @@ demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; write
 	$(BIN)/rsreward demo $(ARGS)
 
 test: .venv/ready  ## all tests and doctests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
-mutants: .venv/ready  ## do the tests of the core notice small errors in it? Hours; goes on where it was stopped
+mutants: .venv/ready  ## do the tests of the core notice small errors in it? An hour or more (ARGS='--share 0.1': a sample); goes on where it was stopped
 	$(BIN)/python tests/mutants.py $(ARGS)
 
 bench: .venv-bench/ready  ## side by side with other libraries; writes runs/bench (ARGS=--docs: docs/performance.md too)
@@ -28,8 +29,14 @@ bench: .venv-bench/ready  ## side by side with other libraries; writes runs/benc
 bench-gpu: .venv-bench/ready  ## the same on CUDA; writes runs/bench-gpu
 	$(BENCH)/python benchmarks/run.py --device cuda --out runs/bench-gpu $(ARGS)
 
+study: .venv/ready  ## which reward, which weight? writes runs/study and docs/study.md (ARGS=--quick: runs/study-quick)
+	$(BIN)/python benchmarks/study/run.py $(ARGS)
+
 smoke-verl: .venv/ready  ## two steps of verl's main_ppo on a tiny Qwen3-VL, in both of its trainers
 	$(BIN)/python -m pytest -m slow tests/verl/test_main_ppo.py $(ARGS)
+
+smoke-swift: .venv-swift/ready  ## two steps of the real swift command on a tiny Qwen3-VL, by one process and by two
+	$(SWIFT)/python tests/swift/smoke.py
 
 smoke-tools:  ## score a file in a fresh environment that holds the tools alone; makes .venv-tools
 	rm -rf .venv-tools
@@ -65,5 +72,14 @@ check: lint test  ## what CI runs
 	$(BENCH)/python $(INSTALL) --no-deps --force-reinstall opencv-python-headless
 	touch $@
 
+# ms-swift wants trl below 1 and other releases than the constraints hold, so only torch is of the same release here.
+.venv-swift/ready: pyproject.toml constraints.txt
+	test -x $(SWIFT)/python || $(PYTHON) -m venv .venv-swift
+	grep '^torch==' constraints.txt > .venv-swift/constraints.txt
+	$(SWIFT)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-swift/constraints.txt torch hatchling
+	$(SWIFT)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-swift/constraints.txt \
+		--no-build-isolation --editable '.[swift,tools]'
+	touch $@
+
 clean:  ## remove what make made
-	rm -rf .venv .venv-bench .venv-tools runs
+	rm -rf .venv .venv-bench .venv-swift .venv-tools runs

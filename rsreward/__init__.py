@@ -7,7 +7,7 @@
 tensor([0.7658])
 """
 
-from .answers import Answer, parse_answer, parse_box_sets, parse_boxes
+from .answers import Answer, completion_text, parse_answer, parse_box_sets, parse_boxes
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import (
     consistency_weight,
@@ -15,9 +15,20 @@ from .consistency import (
     group_agreement,
     group_statistics,
     scale_advantages,
+    weighted_rewards,
 )
-from .coordinates import SPACES, Space, from_pixels, smart_resize, space_for, space_named, to_pixels
+from .coordinates import (
+    SPACES,
+    Space,
+    from_pixels,
+    oriented_to_pixels,
+    smart_resize,
+    space_for,
+    space_named,
+    to_pixels,
+)
 from .format import format_reward
+from .frame import Finding, FrameCheck, frame_findings
 from .matching import set_metrics, set_reward
 from .metrics import (
     CONVENTIONS,
@@ -36,8 +47,11 @@ from .oriented import (
     oriented_iou,
     pairwise_oriented_iou,
 )
+from .polygons import hull_of_oriented
 from .positional import gaussian_proximity, positional_reward
 from .tally import Tally, paired_differences
+from .truth import Truth, TruthError, read_truth
+from .watch import RewardWatch
 
 __version__ = "0.1.0"
 
@@ -46,16 +60,23 @@ __all__ = [
     "CONVENTIONS",
     "SPACES",
     "Answer",
+    "Finding",
+    "FrameCheck",
+    "RewardWatch",
     "Space",
     "Tally",
+    "Truth",
+    "TruthError",
     "area",
     "canonical",
+    "completion_text",
     "consistency_weight",
     "consistency_weight_from_statistics",
     "convert_angles",
     "corners",
     "diou",
     "format_reward",
+    "frame_findings",
     "from_corners",
     "from_pixels",
     "gaussian_proximity",
@@ -65,10 +86,12 @@ __all__ = [
     "grounding_metrics",
     "group_agreement",
     "group_statistics",
+    "hull_of_oriented",
     "image_region",
     "iou",
     "is_box",
     "oriented_iou",
+    "oriented_to_pixels",
     "paired_differences",
     "pairwise_iou",
     "pairwise_oriented_iou",
@@ -76,6 +99,7 @@ __all__ = [
     "parse_box_sets",
     "parse_boxes",
     "positional_reward",
+    "read_truth",
     "scale_advantages",
     "set_metrics",
     "set_reward",
@@ -84,4 +108,5 @@ __all__ = [
     "space_for",
     "space_named",
     "to_pixels",
+    "weighted_rewards",
 ]

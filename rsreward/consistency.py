@@ -81,7 +81,12 @@ def _check_weight(
     _check_rollouts(iou)
 
 
-@fast(_check_weight, cuda=triton.consistency_weight)
+def _weight_in_triton(iou: Tensor, *, normalize: bool, **options: Any) -> Tensor:
+    weight = triton.consistency_weight(iou, **options)
+    return normalized(weight) if normalize else weight
+
+
+@fast(_check_weight, cuda=_weight_in_triton)
 def consistency_weight(
     iou: Tensor,
     *,

@@ -11,7 +11,7 @@ from .oriented import canonical, corners, from_corners
 
 
 def hull_of_oriented(boxes: Tensor) -> Tensor:
-    """The bounding boxes of oriented boxes: with them turned answers are scored against horizontal truth.
+    """The bounding boxes of oriented boxes. With them turned answers are scored against horizontal truth.
 
     Args:
         boxes: `(..., 5)`.
@@ -36,8 +36,8 @@ def bounding_box(polygon: Tensor) -> list[float]:
 def rectangle(polygon: Tensor) -> list[float]:
     """The oriented box of a polygon `(n, 2)`, the same for every order in which its corners are written.
 
-    Of four corners around a convex quad it has the mean sides, as in `from_corners`; of others it is the smallest
-    rectangle around them.
+    The box of a convex quad has its mean sides, as in `from_corners`. The box of any other polygon is the smallest
+    rectangle around it.
 
     >>> rectangle(torch.tensor([[0.0, 0.0], [4.0, 2.0], [4.0, 0.0], [0.0, 2.0]]))
     [2.0, 1.0, 4.0, 2.0, 0.0]

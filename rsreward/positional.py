@@ -108,7 +108,9 @@ def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float = 2.5, over
     if over == "center":
         return _gaussian(centre)
     if over == "keypoints":
-        return sum((_gaussian(centre + a * u + b * v) for a in (-1, 1) for b in (-1, 1)), _gaussian(centre)) / 5
+        signs = [(a, b) for a in (-1, 1) for b in (-1, 1)]
+        corners = [centre + a * u + b * v for a, b in signs] if oriented else _upright_corners(pred, target, alpha)
+        return sum(map(_gaussian, corners), _gaussian(centre)) / 5
     if oriented:
         return _mean_over_parallelogram(centre, u, v)
     return _mean_gaussian(centre[0], u[0]) * _mean_gaussian(centre[1], v[1])
@@ -119,6 +121,13 @@ def _upright_frame(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor
     halves = (target[..., 2:] - target[..., :2]) / 2
     centre, (w, h) = centre_offset(pred, target) / halves, ((pred[..., 2:] - pred[..., :2]) / 2 / halves).unbind(-1)
     return centre.movedim(-1, 0), torch.stack([w, w * 0]), torch.stack([h * 0, h])
+
+
+def _upright_corners(pred: Tensor, target: Tensor, alpha: float) -> list[Tensor]:
+    """`centre +- u +- v` of horizontal boxes, without the rounding of that sum where `pred` is far larger."""
+    low, high = target[..., :2], target[..., 2:]
+    ends = [((end - low) + (end - high)) / (high - low) / alpha for end in (pred[..., :2], pred[..., 2:])]
+    return [torch.stack([x[..., 0], y[..., 1]]) for x in ends for y in ends]
 
 
 def _gaussian(point: Tensor) -> Tensor:
@@ -167,23 +176,24 @@ def _mean_over_parallelogram(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
     return total * span
 
 
+@fast(_check_reward, cpu=cpu.positional_parts)
 def positional_parts(
     pred: Tensor, target: Tensor, *, alpha: float = 2.5, beta: float = 0.1, proximity: Proximity = "center"
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`positional_reward` to the bit, the IoU and the proximity K, without computing any of them twice.
+) -> Tensor:
+    """`positional_reward`, `iou` or `oriented_iou`, and `gaussian_proximity`, to the bit; of few boxes at once.
 
         R = IoU + beta * K
 
     Args and errors as in `positional_reward`.
 
     Returns:
-        R, IoU and K, `(...)` each.
+        R, IoU and K, `(3, ...)`.
 
-    >>> import torch
-    >>> reward, overlap, near = positional_parts(*torch.tensor([[[0.0, 0.0, 2.0, 1.0]], [[0.0, 0.0, 2.0, 2.0]]]))
-    >>> reward, overlap
-    (tensor([0.5980]), tensor([0.5000]))
+    >>> positional_parts(*torch.tensor([[[0.0, 0.0, 2.0, 1.0]], [[0.0, 0.0, 2.0, 2.0]]]))
+    tensor([[0.5980],
+            [0.5000],
+            [0.9802]])
     """
-    overlap = (oriented_iou if target.shape[-1:] == (5,) else iou)(pred, target)
-    near = gaussian_proximity(pred, target, alpha=alpha, over=proximity)
-    return overlap + beta * near, overlap, near
+    reward = positional_reward(pred, target, alpha=alpha, beta=beta, proximity=proximity)
+    overlap = oriented_iou(pred, target) if target.shape[-1] == 5 else iou(pred, target)
+    return torch.stack([reward, overlap, gaussian_proximity(pred, target, alpha=alpha, over=proximity)])

@@ -2,8 +2,8 @@
 
 A truth is a box, a list of boxes, or the text of either. A box is `[x1, y1, x2, y2]`, `[cx, cy, w, h, angle]` in
 radians, or a polygon: `[x1, y1, x2, y2, x3, y3, ...]` or `[[x1, y1], [x2, y2], [x3, y3], ...]`, from any corner, either
-way round, the first corner repeated at the end or not. Other numbers need `format`, other coordinates `space`. With a
-space, and in texts that are not JSON, numbers are read as those of an answer are.
+way round, the first corner repeated at the end or not. For other numbers tell `format`, for other coordinates `space`.
+With a space, and in texts that are not JSON, numbers are read like those of an answer.
 """
 
 import json
@@ -41,7 +41,7 @@ class Truth(NamedTuple):
     Attributes:
         boxes: in pixels, `[x1, y1, x2, y2]` or `[cx, cy, w, h, angle]`.
         kind: which of the two.
-        several: whether they were written as a list of boxes, of any length.
+        several: whether the value was a list of boxes, of any length, and not one box.
     """
 
     boxes: list[list[float]]
@@ -61,14 +61,14 @@ def read_truth(
     """The true boxes of one row.
 
     Args:
-        value: numbers in lists, an array or a tensor, an object that holds them under `bbox`, or a text: JSON, or an
-            answer as a model writes it.
-        kind: what the boxes become. A polygon becomes its bounding box ("horizontal") or a rectangle ("oriented"): that
-            of the mean sides of a convex quad, else the smallest around it. None: horizontal where all boxes are
-            written as four numbers, else oriented.
-        format: what the numbers are. None: by the kind, as the module says.
+        value: numbers in lists, an array or a tensor; an object that holds them under `bbox`; or a text, which is JSON
+            or an answer as a model writes it.
+        kind: what the boxes become. A polygon becomes its bounding box ("horizontal") or a rectangle ("oriented"): a
+            convex quad that of its mean sides, any other polygon the smallest one around it. None: "horizontal" if all
+            boxes are written as four numbers, else "oriented".
+        format: what the numbers are. None: as the module says.
         space: the coordinate space of the numbers. None: pixels of the original image.
-        width, height: of the original image, where the space needs them.
+        width, height: size of the original image, if the space needs it.
 
     Raises:
         TruthError: if the value is not a box or a list of boxes of this kind.
@@ -99,7 +99,7 @@ def read_truth(
 def target_boxes(
     column: Sequence[Any], kind: BoxKind, name: str, *, width: Column = None, height: Column = None, **reading: Any
 ) -> Tensor:
-    """A column of one true box a row.
+    """A column with one true box in each row.
 
     Args:
         column: N values, each as `read_truth` takes it, or None.
@@ -109,10 +109,10 @@ def target_boxes(
         **reading: `format` and `space`, as in `read_truth`.
 
     Returns:
-        `(N, 4)`, float32, or `(N, 5)`, float64 (no float32 is a right angle); a row of NaN for None.
+        `(N, 4)`, float32, or `(N, 5)`, float64 (float32 cannot hold a right angle); a row of NaN for None.
 
     Raises:
-        TruthError: naming the row that does not hold one box with an area: no answer can meet another.
+        TruthError: naming the first row that does not hold one box with an area. No answer can match a box without.
 
     >>> target_boxes([[0, 0, 2, 1], None], "horizontal", "the column 'target'")
     tensor([[0., 0., 2., 1.],
@@ -129,7 +129,7 @@ def target_boxes(
 def target_sets(
     column: Sequence[Any], kind: BoxKind, name: str, *, width: Column = None, height: Column = None, **reading: Any
 ) -> list[Tensor | None]:
-    """A column of lists of true boxes; None stays None, an empty list says that there is nothing to find.
+    """A column of lists of true boxes. None stays None. An empty list says that there is nothing to find.
 
     Args and errors as in `target_boxes`.
 
@@ -157,7 +157,7 @@ def check_area(truth: Truth) -> None:
     for box in truth.boxes:
         sides = (box[2] - box[0], box[3] - box[1]) if truth.kind == "horizontal" else box[2:4]
         if min(sides) <= 0:
-            raise TruthError(f"the box {box} has no area, so no answer can meet it: mend it or leave the row out.")
+            raise TruthError(f"the box {box} has no area, so no answer can meet it: correct it or leave the row out.")
 
 
 def as_tensor(truth: Truth) -> Tensor:
@@ -186,7 +186,7 @@ def _rows(
 
 
 def _written(value: Any, space: Space | None, format: Format | None) -> tuple[list[list[Any]], bool, bool]:
-    """The boxes as written; whether they are a list of boxes; whether their numbers are to be read as an answer's."""
+    """The boxes as written, whether they are a list of boxes, and whether to read their numbers like an answer's."""
     if isinstance(value, str):
         found = None if space is not None and format is None else _json(value)
         if found is None:
@@ -216,7 +216,7 @@ def _written(value: Any, space: Space | None, format: Format | None) -> tuple[li
 
 
 def _json(text: str) -> Any:
-    """Lists of numbers, or an object with `bbox`, that are written as JSON; else None."""
+    """The lists of numbers, or the object with `bbox`, that the text holds as JSON; else None."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -240,7 +240,7 @@ def _is_list(value: Any) -> bool:
 def _in_pixel_form(
     box: list[Any], kind: BoxKind, form: str, any_form: bool, space: Space | None, width: Any, height: Any
 ) -> list[float]:
-    """One box as written, in pixels and of this kind."""
+    """One box, given as written, in pixels and of this kind."""
     points = len(box) > 0 and _is_list(box[0])
     numbers = _numbers([number for point in box for number in point] if points else box, box)
     if points or form == "quad" or (any_form and len(numbers) >= 8 and len(numbers) % 2 == 0):

@@ -27,12 +27,12 @@ def test_the_configuration_of_the_verl_adapter_is_read_without_verl():
 
 
 def test_every_public_name_is_there():
-    for package in ("rsreward", "rsreward_trl"):
+    for package in ("rsreward", "rsreward_trl", "rsreward.answers", "rsreward.coordinates", "rsreward.frame"):
         python(f"import {package}; [getattr({package}, name) for name in {package}.__all__]")
 
 
 def test_the_command_line_helps_with_an_example():
-    for command in ("score", "compare", "demo", "cot", "evaluate", "report"):
+    for command in ("score", "compare", "landscape", "demo", "cot", "evaluate", "report"):
         start = f"import sys; sys.argv = ['rsreward', '{command}', '--help']"
         assert f"rsreward {command}" in python(f"{start}; from rsreward_tools.cli.main import main; main()")
 
@@ -53,7 +53,9 @@ def test_the_wheel_holds_all_packages_types_and_templates(tmp_path):
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
 import rsreward, rsreward_trl, rsreward_verl.config, rsreward_tools.cli.main, rsreward_qwen_vl.commands
-for package in (rsreward, rsreward_trl, rsreward_verl, rsreward_tools, rsreward_qwen_vl):
+import rsreward_swift, rsreward_easyr1
+ours = (rsreward, rsreward_trl, rsreward_verl, rsreward_swift, rsreward_easyr1, rsreward_tools, rsreward_qwen_vl)
+for package in ours:
     assert package.__file__.startswith(sys.path[0]), package.__file__
 """
     python(code)

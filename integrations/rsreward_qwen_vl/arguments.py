@@ -1,4 +1,4 @@
-"""What the recipe's commands take beside the arguments of TRL's trainers, and the short help of `sft` and `grpo`."""
+"""The recipe's own arguments, beside those of TRL's trainers, and the short help of `sft` and `grpo`."""
 
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -16,14 +16,14 @@ def _told(help: str, default: Any = MISSING) -> Any:
 
 @dataclass(kw_only=True)
 class FrameArguments:
-    """The frame of reference that a model answers in. What is left out is the model's own."""
+    """The frame of reference that a model answers in. An argument that is left out is the model's own."""
 
     space: str = _told("Coordinate space, if not the model's own.", "")
     min_pixels: int | None = _told("Least pixels of an image; the processor is set to it.", None)
     max_pixels: int | None = _told("Most pixels of an image; the processor is set to it.", None)
     five: str = _told("What five numbers are: corners-cw, corners-ccw or le90.", "")
     order: str = _told("Order of the axes: xy or yx.", "")
-    think_in_prompt: bool = _told("The chat template opens <think>; mostly found out.", False)
+    think_in_prompt: bool = _told("The chat template opens <think>; usually found out.", False)
 
     def __post_init__(self) -> None:
         low, high = self.min_pixels, self.max_pixels
@@ -33,18 +33,18 @@ class FrameArguments:
 
 @dataclass(kw_only=True)
 class DataArguments(FrameArguments):
-    """What both stages take."""
+    """The arguments of both stages."""
 
     data: str = _told("Parquet file: sft's of `rsreward cot`, grpo's of `data`.")
     images: str = _told("The root folder of the data set.")
-    template: str = _told("What the user says, with {query}; as before if empty.", "")
+    template: str = _told("What the user says, with {query}. If empty, the model's own.", "")
     share: float = _told("Share of the examples to use.", 1.0)
     dry_run: bool = _told("Print the resolved plan and stop.", False)
 
 
 @dataclass(kw_only=True)
 class RewardArguments:
-    """What GRPO takes."""
+    """The arguments of GRPO."""
 
     reward: str = _told("Reward of a box: positional, or iou alone for a control.", "positional")
     alpha: float = _told("Width of the reward's Gaussian.", 2.5)
@@ -58,7 +58,7 @@ class RewardArguments:
     gallery_steps: int = _told("Steps between pictures; 0 for none.", 50)
 
 
-# Of each stage: what it is, the configuration of TRL's trainer, the recipe's own arguments.
+# For each stage: its description, the configuration of TRL's trainer, the recipe's own arguments.
 STAGES: dict[str, tuple[str, str, tuple[type, ...]]] = {
     "sft": ("Supervised fine-tuning on reasoning chains.", "SFTConfig", (DataArguments,)),
     "grpo": (
@@ -79,23 +79,23 @@ EXAMPLES = {
 
 
 def packaged(config: str) -> str:
-    """The path of a configuration file; those of this package go by their name alone."""
+    """The path of a configuration file. For files of this package the name is enough."""
     ours = CONFIGS / Path(config).name
     return str(ours) if not Path(config).exists() and config == ours.name and ours.is_file() else config
 
 
 def configs(stage: str = "") -> list[str]:
-    """The names of this package's configuration files, of one stage or of both."""
+    """The names of this package's configuration files, for one stage or both."""
     return sorted(path.name for name in STAGES if name.startswith(stage) for path in CONFIGS.glob(f"{name}_*.yaml"))
 
 
 def short_help(stage: str) -> str:
-    """What the recipe itself takes; TRL's arguments are behind `--help_all`."""
+    """The help on the recipe's own arguments; `--help_all` shows TRL's too."""
     title, config, parts = STAGES[stage]
     own = [
         ("config", f"A YAML file, such as {', '.join(configs(stage))}."),
         ("model_name_or_path", "The model to start from: a folder or a name."),
-        ("output_dir", "The folder of the run. The same command again goes on where it stopped."),
+        ("output_dir", "The folder of the run. The same command again continues it."),
     ]
     for argument in sorted((f for part in parts for f in fields(part)), key=lambda f: f.default is not MISSING):
         shown = argument.default not in (MISSING, "", None, False)

@@ -1,4 +1,4 @@
-"""What `cot` and `evaluate` share: the questions, a model behind an endpoint, answers that are written as they come."""
+"""What `cot` and `evaluate` share: questions, a model behind an endpoint, and answers written as they come."""
 
 import fcntl
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import openai
 from rsreward_tools.data.example import Example, read_examples
 from rsreward_tools.errors import InputError
-from rsreward_tools.files import folder_to_write, not_of_another, resume_lines, same_settings
+from rsreward_tools.files import folder_to_write, refuse_foreign_folder, resume_lines, same_settings
 
 from rsreward.coordinates import MAX_SIDE
 
@@ -22,7 +22,7 @@ def questions(file: Path, limit: int | None = None) -> list[Example]:
     """The first `limit` examples of a table of `rsreward data`, or all; each asks for one box.
 
     Raises:
-        InputError: naming the first question that cannot be asked and measured.
+        InputError: naming the first question that cannot be asked or measured.
     """
     examples = list(read_examples(file))[:limit]
     if not examples:
@@ -60,13 +60,13 @@ class Asking:
     """How a model is asked.
 
     Attributes:
-        model: its folder or its name; behind an endpoint, what that serves.
+        model: its folder or its name; the name that the endpoint gives it.
         endpoint: base URL of an OpenAI-compatible server, with /v1; None to load the model here.
         key: sent as bearer token.
-        at_once: requests under way at once; questions in a batch for a model that is loaded here.
-        max_tokens, temperature, seed: of the sampling; temperature 0 is greedy.
-        timeout: seconds that a request may take.
-        retries: for time-outs, lost connections, 408, 409, 429 and 5xx, with growing pauses.
+        at_once: number of parallel requests, or of questions in a batch for a model that is loaded here.
+        max_tokens, temperature, seed: options of the sampling; temperature 0 is greedy.
+        timeout: the longest time for a request, in seconds.
+        retries: how often time-outs, lost connections and the codes 408, 409, 429 and 5xx are tried again.
     """
 
     model: str
@@ -80,7 +80,7 @@ class Asking:
     retries: int = 5
 
     def client(self) -> openai.AsyncOpenAI:
-        """A client of the endpoint, to be closed after use."""
+        """A client of the endpoint. Close it after use."""
         return openai.AsyncOpenAI(
             base_url=self.endpoint, api_key=self.key, timeout=self.timeout, max_retries=self.retries
         )
@@ -119,21 +119,21 @@ class Asking:
 def journal(
     path: Path, fields: tuple[str, ...], settings: dict[str, Any], others: Sequence[str]
 ) -> Iterator[tuple[list[Row], Callable[[Row], None]]]:
-    """The rows that an earlier run left in a file, and a function that writes one more.
+    """The rows that an earlier run left in a file, and a function that appends one more.
 
-    The settings are kept beside it in `asked.json`. While the file is open no other run can open it.
+    The settings are written to `asked.json` beside it. While the file is open no other run can open it.
 
     Args:
-        path: the file, in a folder that is made.
-        fields: what every row has, the first one first.
-        settings: those that all rows share.
-        others: names of files that the run will write beside it.
+        path: the file. Its folder is created.
+        fields: the fields of every row, in order.
+        settings: what all rows of the file share.
+        others: names of the other files that the run will write there.
 
     Raises:
         InputError: if another run is at work there, or the folder holds something else or rows of other settings.
     """
     folder_to_write("--out", path.parent)
-    not_of_another("--out", path.parent, "asked.json", *others)
+    refuse_foreign_folder("--out", path.parent, "asked.json", *others)
     with path.open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system, however the process ends

@@ -30,8 +30,8 @@ Images = Annotated[Path, typer.Option(help="The data set's root folder.")]
 
 
 @contextmanager
-def resumable(how: str = "the same command goes on from here") -> Iterator[None]:
-    """Ends on Ctrl-C with a sentence."""
+def resumable(how: str = "the same command continues from here") -> Iterator[None]:
+    """End with a sentence on Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
@@ -82,7 +82,7 @@ def cot(
     five: Five = "",
     order: Order = "",
     think_in_prompt: Annotated[
-        bool, typer.Option("--think-in-prompt", help="The teacher's template opens <think>: its chains lack it.")
+        bool, typer.Option("--think-in-prompt", help="The teacher's template opens <think>: its chains lack the tag.")
     ] = False,
     endpoint: Annotated[
         str | None,
@@ -91,16 +91,16 @@ def cot(
     model: Annotated[str, typer.Option(help="The teacher, as the endpoint calls it.")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many examples.")] = None,
     min_iou: Annotated[float, typer.Option(min=0, max=1, help="Least overlap of a chain's box.")] = 0.7,
-    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Requests under way at once.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, max=512, help="Number of parallel requests.")] = 8,
     requests_per_minute: Annotated[int, typer.Option(min=0, help="0: no limit.")] = 0,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that a request may take.")] = 300,
+    timeout: Annotated[float, typer.Option(min=1, help="Longest time for a request, in seconds.")] = 300,
     price: Annotated[
         tuple[float, float], typer.Option(help="Dollars per million tokens read and written, to add up the cost.")
     ] = (0.0, 0.0),
 ) -> None:
     """Write reasoning chains with a teacher that is shown the true box, and keep the sound ones.
 
-    The same command again goes on where it stopped, and asks again for what failed. The key is OPENAI_API_KEY.
+    The same command again continues, and asks again for what failed. The key is read from OPENAI_API_KEY.
 
     Example: `rsreward cot data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --out data/cot
     --endpoint http://localhost:8000/v1 --model Qwen/Qwen2.5-VL-72B-Instruct`
@@ -166,11 +166,11 @@ def evaluate(
     samples: Annotated[int, typer.Option(min=1, help="Answers a question; with more than one, pass@k.")] = 1,
     temperature: Annotated[float, typer.Option(min=0, help="0: greedy.")] = 0.0,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
-    batch_size: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Questions in a batch, or parallel requests.")] = 16,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many questions.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampling.")] = 0,
 ) -> None:
-    """Ask a model the questions of a data set and measure its answers. The same command again goes on.
+    """Ask a model the questions of a data set and measure its answers. The same command again continues.
 
     Example: `rsreward evaluate runs/grpo --data data/dior_rsvg/test.parquet --images ~/DIOR-RSVG --out runs/eval`
     """
@@ -209,7 +209,7 @@ def evaluate(
     console.print(table_of(["convention", *names], lines, f"{len(rows):,} answers, space {answers_in.name}"))
     for k, share in told["pass@k at IoU 0.5"].items():
         console.print(f"pass@{k} at IoU 0.5: {share:.3f}")
-    console.print(f"All of it is in {out / 'results.json'}; the answers in {out / 'completions.jsonl'}.")
+    console.print(f"All results are in {out / 'results.json'}, the answers in {out / 'completions.jsonl'}.")
 
 
 @app.command()
@@ -224,9 +224,9 @@ def demo(
     weight: Annotated[
         str, typer.Option(help="The consistency weight in GRPO: 'paper', 'normalized' (by its mean) or 'none'.")
     ] = "normalized",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
 ) -> None:
-    """A tiny Qwen3-VL learns to ground: CoT-SFT on few explained scenes, then GRPO on others by their boxes alone.
+    """A tiny Qwen3-VL learns to ground: SFT on few scenes with reasoning, then GRPO on others with only their boxes.
 
     Example: `rsreward demo --seed 1 --out runs/seed1`
     """
@@ -257,7 +257,7 @@ def demo(
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    with resumable("the same command with --resume goes on from here"), ProgressBars(lines=True) as bars:
+    with resumable("the same command with --resume continues from here"), ProgressBars(lines=True) as bars:
         chosen = replace(PRESETS[preset], reward=reward, weight=weight)
         run = run_demo(out, chosen, seed=seed, resume=resume, report=bars.show)
     lines = [

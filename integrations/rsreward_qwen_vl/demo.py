@@ -1,4 +1,4 @@
-"""The whole loop in one run: a tiny Qwen-VL from nothing, CoT-SFT, GRPO, and what each was worth on held-out scenes."""
+"""The whole loop in one run: a tiny Qwen-VL with random weights, SFT, GRPO, and measurements on held-out scenes."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ from .train import grpo, reward_functions, sft
 
 STAGES = ("start", "sft", "grpo")
 KINDS = ("greedy", "sampled")
-SEEDS_PER_RUN = 10**6  # scenes of a run: SFT from 0, GRPO from half of it; those below stand apart from all runs
+SEEDS_PER_RUN = 10**6  # scenes of a run: SFT takes its first half, GRPO the second; the seeds below belong to no run
 TOKENIZER_SEEDS = range(10**9, 10**9 + 400)
 HELD_OUT = 2 * 10**9
 RATIOS = {"acc@0.5": "hits@0.5", "acc@0.7": "hits@0.7", "miou": "iou", "parse_rate": "read"}  # each over the rows
@@ -40,9 +40,9 @@ class Preset:
     """A size of demo.
 
     Attributes:
-        explained: scenes with reasoning chains, for SFT. GRPO knows others, by their boxes alone.
+        explained: number of scenes with reasoning chains, for SFT. GRPO sees other scenes with only their boxes.
         reward: the reward of a box in GRPO, a key of `REWARDS`.
-        rollout_groups: held-out scenes whose groups of rollouts go into the report.
+        rollout_groups: number of held-out scenes whose groups of rollouts go into the report.
         weight: the consistency weight in GRPO, a key of `WEIGHTS`.
     """
 
@@ -78,7 +78,7 @@ Report = Callable[[str, int, int, str], None]  # stage, done, of, note
 
 
 def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, report: Report) -> dict[str, Any]:
-    """Run the stages that are not done yet and return the results, which also stand in `results.json`."""
+    """Run the stages that are not done yet. Return the results, which `results.json` holds too."""
     run = _open(out, preset, seed, resume)
     set_seed(seed)
     tokenizer = train_tokenizer(_texts(preset.level))
@@ -160,7 +160,7 @@ def _tallies(completions: Path) -> dict[str, Tally]:
 
 
 def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
-    """The results so far; a run that is not resumed begins anew."""
+    """The results so far. A run that is not resumed starts from the beginning."""
     settings = json.loads(json.dumps(asdict(preset)))
     run = _read(out)
     if resume and run is not None:
@@ -183,7 +183,7 @@ def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
 
 
 def _read(out: Path) -> dict[str, Any] | None:
-    """The results of the run in this folder; None where there is nothing yet."""
+    """The results of the run in this folder; None if it is empty or missing."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:

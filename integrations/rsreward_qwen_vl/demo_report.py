@@ -23,7 +23,7 @@ GALLERY = {"gained": 8, "lost": 4}  # scenes, at most
 
 
 def write_report(out: Path) -> Path:
-    """Write `report.html` and `gallery.png` from what the stages of a run left in its folder."""
+    """Write `report.html` and `gallery.png` from the files that the stages of a run left in its folder."""
     run = json.loads((out / "results.json").read_text())
     answers = {stage: _answers(out / stage / "completions.jsonl") for stage in ("sft", "grpo")}
     gallery = _gallery(answers, run["settings"])
@@ -81,8 +81,8 @@ def _seen(run: dict[str, Any], answers: dict[str, Any]) -> list[str]:
 
     others = schedule["steps"] * schedule["batch_size"] // schedule["group_size"]
     return [
-        f"SFT learns from {settings['explained']:,} scenes with reasoning; GRPO goes on with {others:,} others, "
-        f"of which it knows the boxes alone.",
+        f"SFT learns from {settings['explained']:,} scenes with reasoning; GRPO continues on {others:,} others, "
+        f"of which it knows only the boxes.",
         f"On {settings['held_out']:,} held-out scenes, greedy answers with an IoU of at least 0.5 go from "
         f"{told('greedy')}, sampled ones from {told('sampled')}.",
         f"GRPO finds {changed['gained']:,} targets that SFT missed and loses {changed['lost']:,} that SFT had found.",
@@ -90,7 +90,7 @@ def _seen(run: dict[str, Any], answers: dict[str, Any]) -> list[str]:
 
 
 def _gallery(answers: dict[str, Any], settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """The first scenes that GRPO gained and lost; where they are few, others fill the rows."""
+    """The first scenes that GRPO gained and lost. If they are few, others fill the rows."""
     changed, most = _changed(answers), sum(GALLERY.values())
     shown = [(kind, pair) for kind, count in GALLERY.items() for pair in changed[kind][:count]]
     shown += [("kept", pair) for pair in changed["kept"][: most - len(shown)]]
@@ -161,7 +161,7 @@ def _sheet(cards: list[dict[str, Any]], columns: int = 4, margin: int = 6, line:
 
 
 def reward_cost(out: Path) -> dict[str, float]:
-    """Milliseconds of a GRPO step and of its rewards, gathering of IoUs and weights, and the `share` that these have.
+    """Milliseconds of a GRPO step and of its rewards, gathering and weights, and the `share` of these three in it.
 
     Empty for GRPO without the weight, which does not log them.
     """
@@ -176,7 +176,7 @@ def reward_cost(out: Path) -> dict[str, float]:
 
 
 def _curves(out: Path, settings: dict[str, Any]) -> str:
-    """Training curves as one picture, without those that this run has not."""
+    """The training curves that this run has, as one picture."""
     box_reward = REWARDS[settings["reward"]].__name__
     panels = {
         "SFT loss": ("sft", "loss"),

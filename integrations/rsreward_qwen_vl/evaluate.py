@@ -2,8 +2,8 @@
 
 The folder of an evaluation holds
     completions.jsonl   the answers, each with its question, as they come
-    asked.json          how the model was asked: all answers in the folder share it
-    frame.json          how the answers are to be read: `space` (all of its fields), `think_in_prompt`, `template`
+    asked.json          how the model was asked, the same for all answers in the folder
+    frame.json          how to read the answers: `space` (all of its fields), `think_in_prompt`, `template`
     scores.jsonl        what each answer is worth, in the order of the questions
     results.json        what `rsreward score` says of them, the other conventions, pass@k, asked, read_in, versions
 """
@@ -52,10 +52,9 @@ def answer(
     processor: ProcessorMixin | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Row]:
-    """The rows of `out/completions.jsonl`, in the order of the examples; what is missing there is asked and written.
+    """The rows of `out/completions.jsonl`, in the order of the examples. Missing ones are asked for and written.
 
-    Answers come in batches that do not depend on what was there before, so a run that was cut off and started again
-    ends with the same answers.
+    Batches do not depend on what was there before, so a run that was interrupted and continued has the same answers.
 
     Args:
         examples: the questions, see `questions`.
@@ -64,8 +63,8 @@ def answer(
         images: the root folder of the data set.
         template: what the user says, with {query} in it.
         samples: answers a question.
-        processor: of a model that is loaded here.
-        progress: called with the answers that are there and their number in all.
+        processor: of the model, if it is loaded here.
+        progress: called with the number of answers that are there and the number of all.
     """
     wanted = {(*key, sample): e for sample in range(samples) for key, e in keyed(examples).items()}
     settings = how(asking, template) | {"weights": _weights(asking.model)}
@@ -105,7 +104,7 @@ def how(asking: Asking, template: str) -> dict[str, Any]:
 
 
 def _weights(model: str) -> int | None:
-    """When the weights in a folder were written, so that those of a later training are told apart."""
+    """When the weights in a folder were written: it tells them from those of a later training."""
     return max((int(file.stat().st_mtime) for file in Path(model).glob("*.safetensors")), default=None)
 
 
@@ -118,7 +117,7 @@ def _question(example: Example) -> Row:
 def _loaded(
     batches: list[Batch], asking: Asking, images: Path, template: str, processor: ProcessorMixin
 ) -> Iterator[list[str]]:
-    """The answers to each batch of a model that is loaded here."""
+    """The answers of a model that is loaded here to each batch."""
     if not batches:
         return
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -136,7 +135,7 @@ def _loaded(
 
 
 def _served(batches: list[Batch], asking: Asking, images: Path, template: str) -> Iterator[list[str]]:
-    """The answers to each batch of a server. A request that fails ends the run; the same command takes it up again."""
+    """The answers of a server to each batch. A request that fails ends the run; the same command continues it."""
 
     async def many(batch: Batch) -> list[str]:
         shown = [chat(inside(images, e.image), instruction(e.query, template)) for e, _ in batch]
@@ -164,7 +163,7 @@ def results(
     """What `rsreward score` says of the answers, under the plain convention and the others, and pass@k.
 
     Args:
-        rows: the answers that `answer` gave. `out/completions.jsonl` holds them, and may hold others.
+        rows: the answers that `answer` returned. `out/completions.jsonl` holds them, and may hold more.
         space: the coordinate space of the answers.
         out: the folder, in which `scores.jsonl` is written.
         think_in_prompt: whether the answers begin inside a thought.
@@ -191,12 +190,12 @@ def results(
 def _scored(
     file: Path, space: str | Space, think_in_prompt: bool = False, out: Path | None = None, **options: Any
 ) -> dict[str, Any]:
-    """The one place where this package has answers measured."""
+    """The measures of a file of answers. Nothing else in this package measures answers."""
     return score_file(file, Options(space=space, think_in_prompt=think_in_prompt, **options), out=out)
 
 
 def pass_at_k(hits: Sequence[int], samples: int, k: int) -> float:
-    """The mean chance that of k answers out of the samples at least one is right.
+    """The mean chance that at least one of k answers, drawn from the samples of a question, is right.
 
         pass@k = mean over questions of 1 - C(n - c, k) / C(n, k)    (Chen et al. 2021, the unbiased estimate)
 
@@ -212,7 +211,7 @@ def pass_at_k(hits: Sequence[int], samples: int, k: int) -> float:
 
 
 def origin() -> dict[str, Any]:
-    """The versions of the packages, and the commit of the working folder where it is one of git."""
+    """The versions of the packages, and the commit if the working folder is a git repository."""
     versions = {name: version(name) for name in ("rsreward", "torch", "transformers")}
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S607

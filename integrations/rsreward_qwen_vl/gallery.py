@@ -1,4 +1,4 @@
-"""A look inside GRPO: every so many steps, some groups of rollouts as a picture."""
+"""A look inside GRPO: every few steps, some groups of rollouts as a picture."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ TRUE = "#ffffff"
 
 
 class RolloutGallery(TrainerCallback):
-    """Writes `gallery/step_00050.png` and, beside it, what it shows as JSON, at every `every`-th step.
+    """Writes `gallery/step_00050.png`, and its content as JSON beside it, at every `every`-th step.
 
     Each tile is a question: the true box white, the group's boxes from red (IoU 0) to green (1), with the mean and the
     variance of their IoU and the weight. TensorBoard, wandb and trackio get the picture if the trainer reports there.
@@ -115,6 +115,6 @@ def _tile(group: dict[str, Any]) -> Image.Image:
     boxes = [(box, shade(value)) for box, value in zip(group["boxes"], group["ious"], strict=True)]
     for box, colour in [*boxes, (group["target"], TRUE)]:
         if box is not None and len(box) == 4:
-            x1, y1, x2, y2 = (min(max(v * scale, -10), side + 10) for v in box)  # PIL walks along what lies outside
+            x1, y1, x2, y2 = (min(max(v * scale, -10), side + 10) for v in box)  # PIL is slow outside the picture
             draw.rectangle((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)), outline=colour, width=2)
     return tile

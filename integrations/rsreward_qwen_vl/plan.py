@@ -1,4 +1,4 @@
-"""`rsreward sft` and `rsreward grpo`: arguments, as TRL's own scripts take them, become a plan that `train` follows."""
+"""`rsreward sft` and `rsreward grpo`: arguments become a plan, and `train` follows it."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def run(stage: str, arguments: list[str]) -> None:
     told, rewards, config, model = _parse(stage, arguments)
     name = str(model.model_name_or_path)
     processor = None
-    if not told.dry_run or Path(name).exists():  # else the family's own bounds stand for those of the processor
+    if not told.dry_run or Path(name).exists():  # a dry run needs no download: the family's bounds stand in
         processor = load_processor(name, told.min_pixels, told.max_pixels)
     space = space_of(name, told, processor)
     thinks = told.think_in_prompt or (processor is not None and opens_thought(processor))
@@ -89,7 +89,7 @@ def run(stage: str, arguments: list[str]) -> None:
 
 class _Parser(TrlParser):
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}. What it takes: `--help`, `--help_all`.")
+        raise InputError(f"{message}. See `--help` and `--help_all`.")
 
 
 def _parse(stage: str, arguments: list[str]) -> tuple[DataArguments, RewardArguments, Any, ModelConfig]:
@@ -128,7 +128,7 @@ def _parse(stage: str, arguments: list[str]) -> tuple[DataArguments, RewardArgum
 
 
 def _shared(rows: Dataset, share: float, seed: int) -> Dataset:
-    """The share of the rows to train on, in an order that the seed decides."""
+    """The share of the rows to train on, chosen by the seed."""
     return rows.shuffle(seed=seed).select(range(ceil(share * len(rows)))) if share < 1 else rows
 
 
@@ -155,7 +155,7 @@ def _extent_of_rollouts(config: GRPOConfig, examples: int, data: Path) -> dict[s
 
 
 def _recipe(stage: str, used: dict[str, Any], max_steps: int) -> dict[str, Any]:
-    """The recipe's own arguments, and which of them are the paper's."""
+    """The recipe's own arguments, and which of them are as in the paper."""
     own = {f.name for of in STAGES[stage][2] for f in fields(of)} - {f.name for f in fields(FrameArguments)}
     used |= {"max_steps": max_steps}
     paper = PAPER if stage == "grpo" else {}
@@ -167,7 +167,7 @@ def _recipe(stage: str, used: dict[str, Any], max_steps: int) -> dict[str, Any]:
 
 
 def _memory(model: ModelConfig, processes: int) -> str:
-    """What weights, gradients and optimizer take on each GPU, by the size that the model has in its name."""
+    """The memory of weights, gradients and optimizer on each GPU, by the size that the model's name states."""
     size = re.search(r"(\d+(?:\.\d+)?)B\b", str(model.model_name_or_path), re.IGNORECASE)
     if size is None:
         return "unknown: the model's name does not say how large it is"
@@ -179,7 +179,7 @@ def _memory(model: ModelConfig, processes: int) -> str:
 
 
 def _same_plan(folder: Path, plan: dict[str, Any]) -> None:
-    """Refuse to go on with a run of another plan, or to write a model into the folder of another."""
+    """Refuse a folder that holds a run of another plan."""
     if newest_checkpoint(folder) is None and not (folder / "history.json").exists():
         return
     before, now = plan_of(str(folder)), json.loads(json.dumps(plan))

@@ -38,7 +38,7 @@ def _rows(batch: dict[str, list[int]], level: int, size: int, without: tuple[str
 
 
 def scene_dataset(seeds: range, level: int, size: int, *, completions: bool = True) -> Dataset:
-    """Rows of these scenes, drawn when they are asked for."""
+    """Rows of these scenes, which are drawn when they are needed."""
     without = () if completions else ("completion",)
     return Dataset.from_dict({"seed": list(seeds)}).with_transform(
         partial(_rows, level=level, size=size, without=without)

@@ -6,7 +6,7 @@ from typing import Any
 
 from trl import GRPOConfig, SFTConfig
 
-# The options of the consistency weight: as in the paper; over its mean, so that the size of a step stays; no weight.
+# Options of the consistency weight: as in the paper; divided by its mean, which keeps the step size; no weight.
 WEIGHTS: dict[str, dict[str, Any] | None] = {"paper": {}, "normalized": {"normalize": True}, "none": None}
 
 

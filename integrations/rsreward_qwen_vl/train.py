@@ -1,4 +1,4 @@
-"""SFT and GRPO of a Qwen-VL with TRL: the one way to train, for the commands `sft` and `grpo` and for the demo."""
+"""SFT and GRPO of a Qwen-VL with TRL, for the commands `sft` and `grpo` and for the demo."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from .gallery import RolloutGallery
 from .model.processors import save_processor
 from .model.trained import newest_checkpoint
 
-REWARDS = {"iou": rsreward.iou, "positional": rsreward.positional_reward}  # of a box; the first is a control
+REWARDS = {"iou": rsreward.iou, "positional": rsreward.positional_reward}  # of a box; "iou" is a control
 Progress = Callable[[int, dict[str, float]], None]  # the step and the newest log
 
 
@@ -33,12 +33,12 @@ def sft(
     lora: Any = None,
     progress: Progress | None = None,
 ) -> None:
-    """Supervised fine-tuning on reasoning and answer; `config.output_dir` then holds the model, see `_train`.
+    """Supervised fine-tuning on reasoning and answer. The model is saved in `config.output_dir`, see `_train`.
 
     Args:
         model: a model, its folder or its name.
         rows: images, prompt and completion, see `trl_rows` and `scene_rows`.
-        lora: the adapter's configuration; without one all weights are trained.
+        lora: the configuration of the adapter. None: all weights are trained.
         progress: called after every step. TRL then prints nothing.
     """
     config.max_length = None  # a cut in the middle of the image tokens is an error
@@ -64,7 +64,7 @@ def grpo(
         model, processor, lora, progress: as in `sft`.
         rows: images, prompt, target, width and height.
         rewards: see `reward_functions`.
-        consistency: the options of the weight; None to train without it.
+        consistency: options of the weight. None: train without it.
         gallery_steps: steps between pictures of rollouts; 0 for none.
     """
     kind = GRPOTrainer if consistency is None else partial(SpatialConsistencyGRPOTrainer, consistency=consistency)
@@ -81,7 +81,7 @@ def reward_functions(
     """The reward of a box and that of the form, for a model that answers in this space.
 
     Raises:
-        ValueError: naming an argument that is wrong.
+        ValueError: naming the wrong argument.
     """
     if told.reward not in REWARDS:
         raise ValueError(f"--reward must be one of {', '.join(REWARDS)}, got {told.reward!r}.")
@@ -96,14 +96,14 @@ def reward_functions(
 
 
 def _options(model: Any, processor: ProcessorMixin, rows: Dataset, config: Any, lora: Any) -> dict[str, Any]:
-    """What both trainers take."""
+    """The arguments of both trainers."""
     config.remove_unused_columns = False
     set_seed(config.seed)
     return {"model": model, "args": config, "train_dataset": rows, "processing_class": processor, "peft_config": lora}
 
 
 def _train(trainer: Any, lora: Any, progress: Progress | None) -> None:
-    """Train from the newest whole checkpoint, and save what the next stage loads; LoRA is merged into the model.
+    """Train from the newest complete checkpoint and save what the next stage loads. LoRA is merged into the model.
 
     `history.json` is written last: a run that has one is finished.
     """

@@ -1,4 +1,4 @@
-"""Rows for TRL's trainers from the Parquet files of `rsreward data` and `rsreward cot`; images are opened late."""
+"""Rows for TRL's trainers from the files of `rsreward data` and `rsreward cot`. Images are opened when needed."""
 
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ def sft_rows(path: Path, images: Path, template: str, space: Space) -> Dataset:
     """Questions with the chains to learn: images, prompt, completion.
 
     Raises:
-        InputError: if the file is another, or its chains are written in another coordinate space.
+        InputError: if it is not a file of chains, or its chains are written in another coordinate space.
     """
     file = parquet(path, "rsreward cot")
     missing = [name for name in COT_SCHEMA.names if name not in file.schema_arrow.names]

@@ -1,5 +1,5 @@
-"""Mistakes of a person, told in one sentence."""
+"""Mistakes of the user, explained in one sentence."""
 
 
 class InputError(ValueError):
-    """Bad input from a person: a file, a column, an option. The message names it and the mend."""
+    """Bad input from the user: a file, a column, an option. The message says what is wrong and what to do."""

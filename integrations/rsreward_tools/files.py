@@ -1,4 +1,4 @@
-"""Files that commands write: never over what they read, whole or not at all, and taken up by a later run."""
+"""Files that commands write: never over an input, complete or not at all, and continued by a later run."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from .errors import InputError
 def file_to_write(
     option: str, path: Path, inputs: Iterable[Path] = (), others: Mapping[str, Path] | None = None
 ) -> None:
-    """Refuse a file that is a folder or a device, that the command reads, or that another of its options names.
+    """Refuse a file to write that is a folder, a device, an input of the command, or the file of another option.
 
     Args:
         option: such as "--out".
@@ -32,45 +32,54 @@ def file_to_write(
             raise InputError(f"{option} {path} is what {name} writes: choose another file.")
 
 
-def not_a_file(option: str, path: Path) -> None:
-    """Refuse a file where a folder is to be."""
+def refuse_file_as_folder(option: str, path: Path) -> None:
+    """Refuse a path that must be a folder and is a file."""
     if path.exists() and not path.is_dir():
         raise InputError(f"{option} {path} must be a folder, and a file is there: choose another name.")
 
 
 def folder_to_write(option: str, path: Path) -> None:
-    """Make a folder.
+    """Create a folder.
 
     Raises:
-        InputError: if it is a file, or cannot be made.
+        InputError: if it is a file, or cannot be created.
     """
-    not_a_file(option, path)
+    refuse_file_as_folder(option, path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{option} {path} cannot be made: {error.strerror}.") from None
 
 
-def not_of_another(option: str, folder: Path, mark: str, *files: str) -> None:
-    """Refuse a folder that holds files of these names and not the one that tells they are this command's own."""
+def refuse_foreign_folder(option: str, folder: Path, mark: str, *files: str) -> None:
+    """Refuse a folder in which another program wrote files of these names.
+
+    Args:
+        option: such as "--out".
+        folder: the folder.
+        mark: a file that this command writes into each of its folders. Without it the others are foreign.
+        *files: the names.
+    """
     for name in files:
         if (folder / name).exists() and not (folder / mark).exists():
-            raise InputError(f"{option} {folder} holds a {name} of something else: choose another folder.")
+            raise InputError(
+                f"{option} {folder} holds a {name} that this command did not write: choose another folder."
+            )
 
 
 def same(a: Path, b: Path) -> bool:
-    """Whether two paths lead to one file, there or not."""
+    """Whether two paths lead to the same file, which need not exist."""
     return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
 
 
 def resume_lines(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rows of an earlier run; a last line that was cut off is removed from the file.
+    """The rows of an earlier run. An incomplete last line is removed from the file.
 
     Args:
-        fields: what every row has, the first one first.
+        fields: the fields of every row, in order.
 
     Raises:
-        InputError: if the file holds something else, which is left as it is.
+        InputError: if the file holds something else. It is left unchanged.
     """
     if not path.exists():
         return []
@@ -91,7 +100,7 @@ def resume_lines(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def same_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Keep the settings of a run beside what it writes, and refuse to go on under others.
+    """Write the settings of a run beside its results, and refuse to continue it with others.
 
     Raises:
         InputError: naming a setting that differs.
@@ -103,22 +112,22 @@ def same_settings(path: Path, settings: dict[str, Any]) -> None:
         raise InputError(f"{path} is not what this command writes: move it away or give another --out.") from None
     for name in settings:
         if not isinstance(before, dict) or before.get(name) != settings[name]:
-            raise InputError(f"{path.parent} holds what was asked for with another {name}: give another --out.")
+            raise InputError(f"{path.parent} holds results with another {name}: give another --out.")
     write_whole(path, json.dumps(settings, indent=1) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all, also for another process that reads it."""
+    """Write a file so that other processes see it complete or not at all."""
     with writing(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """The name under which to write a file, which gets its own name when it is whole.
+    """The name under which to write a file; it gets its own name when it is complete.
 
-    Until then it is `NAME.XXXXXXXX.part`, another in every run. A run that is interrupted leaves that and says so in a
-    note of the exception; one that fails removes it.
+    Until then it is called `NAME.XXXXXXXX.part`, differently in every run. An interrupted run leaves that file and says
+    so in a note of the exception. A run that fails removes it.
 
     Raises:
         InputError: if it cannot be written, such as on a full disk.
@@ -138,7 +147,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def regular_file(path: Path) -> Path:
-    """The path, unless what is there is neither a file nor a folder: to read from a pipe or a device may never end.
+    """The path, if it is a file, a folder or missing. Reading from a pipe or a device may never end.
 
     Raises:
         InputError: naming it.
@@ -152,7 +161,7 @@ def size_of_input(path: Path) -> int:
     """The size of a file to read, in bytes.
 
     Raises:
-        InputError: if it is not there, or is not a regular file.
+        InputError: if it does not exist, or is not a regular file.
     """
     try:
         return regular_file(path).stat().st_size
@@ -161,10 +170,10 @@ def size_of_input(path: Path) -> int:
 
 
 def read_file(path: Path) -> bytes:
-    """What a file holds.
+    """The content of a file.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if it does not exist.
         InputError: if it is not a file, or cannot be read.
     """
     try:

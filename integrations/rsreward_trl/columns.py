@@ -37,8 +37,12 @@ class Reading:
     @property
     def answers(self) -> dict[str, Any]:
         """The arguments of `parse_boxes` and `parse_box_sets` both."""
-        kind = "oriented" if self.hull else self.kind
-        return {"kind": kind, "space": self.space, "think_in_prompt": self.think_in_prompt}
+        return {"kind": self.read_as, "space": self.space}
+
+    @property
+    def read_as(self) -> BoxKind:
+        """The kind of boxes that is read out of the answers."""
+        return "oriented" if self.hull else self.kind
 
     @property
     def truth(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Core rewards as TRL reward functions: called with the completions and the dataset's columns."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,11 +10,22 @@ import torch.distributed as dist
 from torch import Tensor
 
 import rsreward
-from rsreward import Space, gaussian_proximity, iou, oriented_iou, parse_box_sets, parse_boxes, set_reward, space_named
-from rsreward.answers import BoxKind, Select, check_texts, completion_text
+from rsreward import (
+    Space,
+    gaussian_proximity,
+    iou,
+    oriented_iou,
+    parse_answer,
+    parse_box_sets,
+    parse_boxes,
+    set_reward,
+    space_named,
+)
+from rsreward.answers import Answer, BoxKind, Select, check_texts, completion_text
 from rsreward.coordinates import Five, Order
 from rsreward.polygons import hull_of_oriented
 from rsreward.truth import Column, Format, read_truth, target_boxes, target_sets
+from rsreward.watch import NAMES, RewardWatch
 
 from .columns import Reading, read_columns
 
@@ -35,6 +47,7 @@ def as_reward_func(
     target: str = "target",
     target_space: str | Space | None = None,
     target_format: Format | None = None,
+    watch: bool = True,
     name: str | None = None,
     **options: Any,
 ) -> "BoxReward | SetReward | TextReward":
@@ -53,6 +66,8 @@ def as_reward_func(
         hull: read turned boxes too, and score their bounding boxes against the horizontal true ones.
         target: the column of the true boxes.
         target_space, target_format: what they are written in, see `rsreward.truth.read_truth`.
+        watch: warn where answers, true boxes and the space do not fit together or the reward runs idle, once for each
+            such finding, and log a count; see `rsreward.watch`.
         name: what it is logged as; the function's own name if not given.
         **options: passed on to the reward, such as `alpha` and `beta`.
 
@@ -89,10 +104,10 @@ def as_reward_func(
     reading = Reading(space, select, kind, hull, think_in_prompt, target, truth_space, target_format)
     if parameters[:2] == ["pred", "target"]:
         reward(example, example, **options)
-        return BoxReward(reward, reading, name, options)
+        return BoxReward(reward, reading, name, options, watch=watch)
     if parameters[:2] == ["preds", "targets"]:
         reward([example], [example], **options)
-        return SetReward(reward, reading, name, options)
+        return SetReward(reward, reading, name, options, watch=watch)
     raise ValueError(
         f"as_reward_func needs a function of (pred, target), of (preds, targets) or of (completions), and {name} takes "
         f"({', '.join(parameters)})."
@@ -113,8 +128,12 @@ class TextReward:
 class BoxReward:
     """A reward of the predicted box against the true one."""
 
-    def __init__(self, reward: Callable[..., Tensor], reading: Reading, name: str, options: dict[str, Any]) -> None:
+    def __init__(
+        self, reward: Callable[..., Tensor], reading: Reading, name: str, options: dict[str, Any], watch: bool = True
+    ) -> None:
         self.reward, self.reading, self.__name__, self.options = reward, reading, name, options
+        think = reading.think_in_prompt
+        self.watch = RewardWatch(reading.space, reading.read_as, think_in_prompt=think) if watch else None
 
     def __call__(
         self,
@@ -127,7 +146,7 @@ class BoxReward:
         **columns: Any,
     ) -> list[float | None]:
         target = columns.get(self.reading.target)
-        pred, truth = self.boxes(completions, target=target, width=width, height=height)
+        pred, truth = self.boxes(completions, target=target, width=width, height=height, watched=True)
         known = _known(target)
         scores = self.reward(pred, truth, **self.options)
         parts = self.parts(pred, truth) if log_metric or log_extra else {}
@@ -135,6 +154,10 @@ class BoxReward:
             # TRL before 1.14 hangs unless every process logs the same names: one without targets logs NaN then.
             for part, value in parts.items():
                 log_metric(f"{self.__name__}/{part}", value[known].mean().item())
+        if log_metric is not None and self.watch is not None:
+            counts = self.watch.counts
+            for finding in NAMES if dist.is_initialized() else counts:
+                log_metric(f"{self.__name__}/watch/{finding}", counts.get(finding, 0))
         if log_extra is not None:
             log_extra(f"{self.__name__}/box", [_rounded(box) for box in pred])
             log_extra(f"{self.__name__}/target", [_rounded(box) for box in truth])
@@ -142,9 +165,17 @@ class BoxReward:
         return [score if ok else None for score, ok in zip(scores.tolist(), known.tolist(), strict=True)]
 
     def boxes(
-        self, completions: Sequence[Any], *, target: Column, width: Column = None, height: Column = None
+        self,
+        completions: Sequence[Any],
+        *,
+        target: Column,
+        width: Column = None,
+        height: Column = None,
+        watched: bool = False,
     ) -> tuple[Any, Any]:
         """Predicted and true boxes in pixels, `(N, 4)` or `(N, 5)` each; rows of NaN where there is none.
+
+        watched: these rows are new to the watch.
 
         Raises:
             ValueError: naming the reward and the column, or the row, that is wrong.
@@ -152,12 +183,17 @@ class BoxReward:
         texts = _texts(completions)
         target, sizes = read_columns(self.reading, self.__name__, len(texts), target=target, width=width, height=height)
         truth = self.truth(target, sizes)
-        # Findings about the frame of reference (rsreward.frame) are to be raised here: texts, truth and sizes at hand.
-        return self.predicted(texts, sizes), truth
+        answers = [parse_answer(text, self.reading.think_in_prompt) for text in texts]
+        pred = self.predicted(answers, sizes)
+        if watched and self.watch is not None:
+            for message in self.watch.add(texts, answers, truth, pred, **sizes):
+                if not dist.is_initialized() or dist.get_rank() == 0:  # the others see rows of the same kind
+                    warnings.warn(f"{self.__name__}: {message}", stacklevel=3)
+        return pred, truth
 
-    def predicted(self, texts: list[str], sizes: dict[str, Any]) -> Any:
+    def predicted(self, answers: list[Answer], sizes: dict[str, Any]) -> Any:
         """What the answers hold, in pixels."""
-        boxes = parse_boxes(texts, select=self.reading.select, **self.reading.answers, **sizes)
+        boxes = parse_boxes(answers, select=self.reading.select, **self.reading.answers, **sizes)
         return hull_of_oriented(boxes) if self.reading.hull else boxes
 
     def truth(self, target: Sequence[Any], sizes: dict[str, Any]) -> Any:
@@ -190,19 +226,14 @@ class BoxReward:
 class SetReward(BoxReward):
     """A reward of all predicted boxes against all true ones. Its IoU is the mean over the boxes of the larger set."""
 
-    def boxes(
-        self, completions: Sequence[Any], *, target: Column, width: Column = None, height: Column = None
-    ) -> tuple[Any, Any]:
-        """Predicted and true boxes in pixels, N tensors `(n, 4)` or `(n, 5)` each."""
-        preds, sets = super().boxes(completions, target=target, width=width, height=height)
-        return preds, [pred[:0] if truth is None else truth for pred, truth in zip(preds, sets, strict=True)]
-
-    def predicted(self, texts: list[str], sizes: dict[str, Any]) -> Any:
-        preds = parse_box_sets(texts, **self.reading.answers, **sizes)
+    def predicted(self, answers: list[Answer], sizes: dict[str, Any]) -> Any:
+        preds = parse_box_sets(answers, **self.reading.answers, **sizes)
         return [hull_of_oriented(boxes) for boxes in preds] if self.reading.hull else preds
 
     def truth(self, target: Sequence[Any], sizes: dict[str, Any]) -> Any:
-        return target_sets(target, name=self._name_of_target, **self.reading.truth, **sizes)
+        sets = target_sets(target, name=self._name_of_target, **self.reading.truth, **sizes)
+        none = torch.empty(0, 5 if self.reading.kind == "oriented" else 4)
+        return [none if boxes is None else boxes for boxes in sets]
 
     def overlap(self, pred: Any, truth: Any) -> Tensor:
         return set_reward(pred, truth, beta=0.0)

@@ -13,7 +13,7 @@ import torch
 from verl.trainer.ppo import ray_trainer
 
 from .settings import check_config, consistency_options
-from .weights import GroupWeights, Metrics
+from .weights import GroupWeights, Metrics, WatchCounts
 
 
 def attach() -> None:
@@ -28,6 +28,7 @@ def attach() -> None:
         raise TypeError(f"the consistency weight wraps verl's compute_advantage(..., config), which takes {signature}.")
     group_weights: GroupWeights | None = None
     statistics: Metrics = {}
+    watch_counts = WatchCounts()
 
     @functools.wraps(plain_advantage)
     def compute_advantage(*args: Any, **kwargs: Any) -> Any:
@@ -47,6 +48,7 @@ def attach() -> None:
             groups[uid].append(None if iou is None else float(iou))
         weights, new = group_weights(groups)
         statistics.update(new)
+        statistics.update(watch_counts(data.non_tensor_batch.get("watch", ())))
         weight = torch.tensor([weights[uid] for uid in uids]).to(data.batch["advantages"])
         data.batch["advantages"] = data.batch["advantages"] * weight.unsqueeze(-1)
         return data

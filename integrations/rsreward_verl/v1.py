@@ -12,7 +12,7 @@ from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from .settings import TRAINER_MODES, check_config, consistency_options
-from .weights import GroupWeights
+from .weights import GroupWeights, WatchCounts
 
 
 class SpatialConsistencyMixin:
@@ -27,7 +27,7 @@ class SpatialConsistencyMixin:
 
     def __init__(self, config: DictConfig) -> None:
         check_config(config)
-        self.group_weights = GroupWeights(consistency_options(config) or {})
+        self.group_weights, self.watch_counts = GroupWeights(consistency_options(config) or {}), WatchCounts()
         own = config.trainer.v1.trainer_mode
         config.trainer.v1.trainer_mode = TRAINER_MODES[own]  # verl chooses replay buffer and settings by this name
         super().__init__(config)  # type: ignore[call-arg]
@@ -38,8 +38,10 @@ class SpatialConsistencyMixin:
         where = {"keys": batch.keys, "partition_id": batch.partition_id}
         rows = tq.kv_batch_get(**where, select_fields=["uid", "extra_fields", "advantages"])
         uids = list(rows["uid"])
-        weights, statistics = self.group_weights(_group_ious(batch.keys, batch.tags, uids, list(rows["extra_fields"])))
+        extra_fields = list(rows["extra_fields"])
+        weights, statistics = self.group_weights(_group_ious(batch.keys, batch.tags, uids, extra_fields))
         metrics.update(statistics)
+        metrics.update(self.watch_counts((extra.get("reward_extra_info") or {}).get("watch") for extra in extra_fields))
         advantages = zip(uids, rows["advantages"].unbind(), strict=True)
         weighted = [row * weights.get(uid, 1.0) for uid, row in advantages]  # padding rows have none, and no advantage
         nested = torch.nested.as_nested_tensor(weighted, layout=torch.jagged)

@@ -1,6 +1,8 @@
-"""The weights of a batch's groups, from the IoU that came with each rollout's reward."""
+"""What a trainer makes of what came with each rollout's reward: the weights of groups, and what watches counted."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -64,3 +66,27 @@ class GroupWeights:
             "iou_var": var.mean(),
         }
         return weights, {f"consistency/{name}": value.item() for name, value in values.items()}
+
+
+class WatchCounts:
+    """What the watches of all reward workers have counted so far, for the logs.
+
+    >>> counts = WatchCounts()
+    >>> counts(['{"worker 1": {"whole-image": 3}}', "", None, '{"worker 2": {"whole-image": 4}}'])
+    {'watch/whole-image': 7}
+    >>> counts(['{"worker 1": {"whole-image": 5}}', '{"worker 1": {"whole-image": 4}}'])
+    {'watch/whole-image': 9}
+    """
+
+    def __init__(self) -> None:
+        self.latest: dict[str, dict[str, int]] = {}
+
+    def __call__(self, reports: Iterable[str | None]) -> Metrics:
+        """Their sum after these values of `reward_extra_info["watch"]`; the largest of a worker is its last."""
+        for report in filter(None, reports):
+            for worker, counts in json.loads(report).items():
+                self.latest[worker] = max(self.latest.get(worker, {}), counts, key=lambda each: sum(each.values()))
+        total: Counter[str] = Counter()
+        for counts in self.latest.values():
+            total.update(counts)
+        return {f"watch/{name}": rows for name, rows in total.items()}

@@ -1,7 +1,7 @@
 """From what a model wrote to boxes in pixels.
 
-`completions` takes the text out of chat messages, `region` finds the answer in the text, `shapes` and `spellings` are
-the forms that boxes are written in, `parse` reads them, and `boxes` brings them to pixels.
+`completions` takes the text out of chat messages. `region` finds the answer in the text. `shapes` and `spellings` are
+the forms in which boxes are written. `parse` reads them, and `boxes` brings them to pixels.
 """
 
 from .boxes import check_kind, parse_box_sets, parse_boxes

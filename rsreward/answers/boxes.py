@@ -26,21 +26,21 @@ def parse_boxes(
 
     Args:
         completions: N texts, or answers that `parse_answer` has read.
-        select: which box of an answer with several. Of 25 such answers to a question about one object the first box
-            was right 15 times, the last 3; "only" takes none of them, nor of an answer with boxes of two kinds.
-        kind: "horizontal" or "oriented"; what each reads is said in `parse_box_sets`.
+        select: which box of an answer with several: "first", "last", or "only" for none of them. Of 25 such answers to
+            a question about one object the first box was right 15 times, the last 3.
+        kind: "horizontal" or "oriented"; `parse_box_sets` says what each reads.
         space: the coordinate space the model answers in, see `coordinates`.
-        width, height: of the original images in pixels, N of each or one for all; not needed for "pixel". None where
-            a size is unknown: there is no box then.
-        think_in_prompt: the template has opened the think element in the prompt, see `parse_answer`.
+        width, height: sizes of the original images in pixels, N of each or one for all; not needed for "pixel". None: a
+            size is unknown, and the row has no box.
+        think_in_prompt: the chat template opened the think element in the prompt, see `parse_answer`.
 
     Returns:
-        `(N, 4)`, float32, or `(N, 5)` for oriented boxes, float64 (no float32 is a right angle); a row of NaN where
-        there was no box to read.
+        `(N, 4)`, float32, or `(N, 5)` for oriented boxes, float64 (float32 cannot hold a right angle). A row of NaN
+        where there was no box to read.
 
     Raises:
         ValueError: if the space, the kind or the selection is unknown, or the space needs the image sizes.
-        TypeError: if the completions are no list of texts.
+        TypeError: if the completions are not a list of texts.
 
     >>> parse_boxes(["<answer>[10, 20, 30, 40]</answer>", "none"], space="qwen3-vl", width=500, height=800)
     tensor([[ 5., 16., 15., 32.],
@@ -68,15 +68,15 @@ def parse_box_sets(
 ) -> list[Tensor]:
     """All boxes of each completion, in pixels of the original image.
 
-    Horizontal boxes are read from four numbers, and from five if the angle is 0. Oriented ones are read from five, as
-    the space's `five` says, from eight (four corners), and from four as boxes that are not turned; where an answer
-    holds boxes of both kinds, those of the kind asked for are taken.
+    Horizontal boxes are read from four numbers, and from five if the angle is 0. Oriented boxes are read from five, as
+    the space's `five` says, from eight (four corners), and from four as boxes that are not turned. If an answer holds
+    boxes of both kinds, those of the wanted kind are taken.
 
     Args and errors as in `parse_boxes`.
 
     Returns:
-        N tensors `(n, 4)`, float32, or `(n, 5)`, float64. n is 0 where the answer is that there is nothing
-        (`Answer.says_none`); one row of NaN where there was no answer, or none of this kind.
+        N tensors `(n, 4)`, float32, or `(n, 5)`, float64. n is 0 if the answer is that there is nothing
+        (`Answer.says_none`). One row of NaN if there was no answer, or none of this kind.
 
     >>> parse_box_sets(["[[1, 2, 3, 4], [5, 6, 7, 8]]", "none", "Sorry, I cannot help."])
     [tensor([[1., 2., 3., 4.],
@@ -105,7 +105,7 @@ def _answers(completions: Sequence[str | Answer], kind: BoxKind, think_in_prompt
 
 
 def _boxes(answer: Answer, kind: BoxKind, space: Space) -> tuple[tuple[float, ...], ...]:
-    """The boxes of an answer that can be of this kind, x first or y first as the space has it."""
+    """The boxes of an answer that can be of this kind, in the order of the axes that the space has."""
     boxes = boxes_of(answer, kind)
     if not boxes and kind == "horizontal" and answer.kind == "oriented":
         boxes = tuple(_not_turned(box, space) for box in answer.boxes if box[4] % 180 == 0)

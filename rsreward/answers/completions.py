@@ -4,13 +4,13 @@ from typing import Any
 
 
 def completion_text(completion: Any) -> str:
-    """What the model answered: a text as it is, or of chat messages the assistant's last one.
+    """The text that the model answered: the text itself, or the last message of the assistant.
 
-    What tools say, tool calls and earlier turns are not the answer. Reasoning that a response parser has put in a field
-    of its own comes back in its `<think>` element.
+    Results of tools, tool calls and earlier turns are not the answer. Reasoning that a response parser has moved to a
+    field of its own is put back into its `<think>` element.
 
     Raises:
-        ValueError: if the completion is neither, or holds messages of others only.
+        ValueError: if the completion is neither, or no message is the assistant's.
 
     >>> turns = [{"role": "tool", "content": "[5, 6, 7, 8]"}, {"role": "assistant", "content": "[1, 2, 3, 4]"}]
     >>> completion_text(turns)

@@ -1,9 +1,9 @@
 """Boxes out of what a model wrote. Never raises, never evaluates, linear in the length of the text.
 
-The answer is what follows the last `</think>`; inside it the last closed `<answer>` element, else one that never
-closes, else the whole rest. A completion whose `<think>` never closes has no answer but an `<answer>` element that it
-opens all the same. Boxes are found by their brackets and numbers, not as JSON, which half of the answers fail to be:
-one pattern runs over the answer from bracket to bracket and takes at each the first shape that fits.
+The answer is looked for behind the last `</think>`: the last closed `<answer>` element, else one that never closes,
+else the whole rest. If a `<think>` never closes, the only answer is an `<answer>` that opens all the same. Boxes are
+found by their brackets and numbers, not by reading JSON: half of the answers are not valid JSON. One pattern runs over
+the answer from bracket to bracket and takes at each the first shape that fits.
 """
 
 import re
@@ -27,14 +27,14 @@ DIALECTS = (*USUAL_DIALECTS, *RARE_DIALECTS)
 
 
 class Answer(NamedTuple):
-    """What was read.
+    """What was read from one completion.
 
     Attributes:
         boxes: the numbers of each box as written: 4 (horizontal), 5 (oriented, the angle last), 8 (quad) or 2 (point).
         kind: what the boxes are.
         dialect: how the first of them was written, one of `DIALECTS`; "none" without boxes.
         problems: names of what is wrong with the answer; see `PROBLEMS`.
-        mixed: the boxes of every kind in the order written, where there are boxes of two kinds; empty otherwise.
+        mixed: if there are boxes of two kinds, all of them in the order written; else empty.
     """
 
     boxes: tuple[tuple[float, ...], ...] = ()
@@ -45,9 +45,9 @@ class Answer(NamedTuple):
 
     @property
     def says_none(self) -> bool:
-        """Whether it is the answer that there is nothing: `none`, `[]`, or `[0, 0, 0, 0]`, which can be no box.
+        """Whether the answer is that there is nothing: `none`, `[]`, or `[0, 0, 0, 0]`, which cannot be a box.
 
-        A refusal, a thought that was cut off and a box that cannot be read are no such answer.
+        It is False for a refusal, a thought that was cut off and a box that cannot be read.
         """
         return not any(map(any, self.boxes)) and _MAY_STAND_WITH_NONE.issuperset(self.problems)
 
@@ -77,16 +77,16 @@ PROBLEMS = {
 _MAY_STAND_WITH_NONE = {"answer-unclosed", "trailing-text", "degenerate", "duplicate"}
 _NO_REASON = {"answer-unclosed", "after-think-unclosed", "trailing-text", "too-long"}  # of finding no box
 
-LARGEST = 1e30  # what any space times any image size keeps within float32
+LARGEST = 1e30  # times any scale and image size it is still finite in float32
 _ORDERS = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 1, 3, 2))  # of four corners; the others go round the same ways
 _KINDS: dict[int, Kind] = {4: "horizontal", 5: "oriented", 8: "quad", 2: "point"}
 
 
 def check_texts(completions: Sequence[object], read: bool = False) -> None:
-    """Refuse what is not a list of texts, or of answers where those are taken too.
+    """Refuse anything but a list of texts; with `read` also answers that have been read.
 
     Raises:
-        TypeError: naming the first row that is neither.
+        TypeError: naming the first wrong row.
     """
     if isinstance(completions, str | Answer):
         raise TypeError("completions must be a list of texts, got one text: put it into a list.")
@@ -94,7 +94,7 @@ def check_texts(completions: Sequence[object], read: bool = False) -> None:
         if not isinstance(text, str) and not (read and isinstance(text, Answer)):
             raise TypeError(
                 f"completions must be texts, and row {row} is a {type(text).__name__}; "
-                f"of chat messages rsreward_trl.completion_text gives the text."
+                f"rsreward.answers.completion_text gives the text of chat messages."
             )
 
 
@@ -103,12 +103,12 @@ def parse_answer(text: str, think_in_prompt: bool = False) -> Answer:
 
     Args:
         text: the whole completion.
-        think_in_prompt: the template has opened the think element in the prompt: what stands before its closing tag is
-            thought, and everything is where there is none.
+        think_in_prompt: the chat template opened the think element in the prompt. The text up to the closing tag is
+            thought then; without a closing tag all of it is.
 
     Returns:
-        An `Answer`. Boxes come in the order written, a repeated box once. Where several kinds stand in one answer,
-        `boxes` are those of the kind of the first, and points only where there is no box.
+        An `Answer`. Boxes come in the order written, a repeated box once. If an answer holds several kinds, `boxes` are
+        those of the kind of the first one. Points are taken only if there is no box.
 
     >>> parse_answer('<think>Near (5, 6).</think><answer>{"bbox_2d": [10, 20, 30, 40]}</answer>')
     Answer(boxes=((10.0, 20.0, 30.0, 40.0),), kind='horizontal', dialect='json', problems=(), mixed=())
@@ -119,22 +119,20 @@ def parse_answer(text: str, think_in_prompt: bool = False) -> Answer:
 
 
 def read_region(region: str, problems: list[str]) -> Answer:
-    """What stands in the part of a completion that is its answer, with these problems of its frame.
+    """Read the part of a completion that is its answer; `problems` are those of the elements around it.
 
-    Of a part that is too long only the beginning is read.
+    Only the beginning of a part that is too long is read.
     """
     if len(region) > MAX_ANSWER:
         problems.append("too-long")
         region = region[:MAX_ANSWER]
     if "\\" in region or not region.isascii():
         region = usual_signs(region)
-    return _plain_answer(region, problems) or _any_answer(region, problems)
+    plain = PLAIN.match(region)
+    return (plain and _plain_answer(plain, problems)) or _any_answer(region, problems)
 
 
-def _plain_answer(region: str, problems: list[str]) -> Answer | None:
-    match = PLAIN.match(region)
-    if not match:
-        return None
+def _plain_answer(match: re.Match[str], problems: list[str]) -> Answer | None:
     fence, brace, *written = match.groups()
     numbers = tuple(map(float, written))
     if _flaw(numbers):
@@ -194,7 +192,7 @@ def _any_answer(region: str, problems: list[str]) -> Answer:
 
 
 def _rare_answer(text: str, problems: list[str], has_points: bool) -> Answer | None:
-    """Boxes in a rarer spelling, or why there is none; None where there are points and no box."""
+    """Boxes in a rarer spelling, or the reason why there are none; None if there are points and no box."""
     dialect, boxes, unread = read_rare(text)
     if not boxes and has_points:
         return None
@@ -209,14 +207,14 @@ def _rare_answer(text: str, problems: list[str], has_points: bool) -> Answer | N
 
 
 def _kinds_problem(boxes: tuple[tuple[float, ...], ...], text: str) -> str:
-    """Whether boxes of two kinds are two objects, or by their keys one that is written twice."""
+    """Whether boxes of two kinds are two objects or, by their keys, one object that is written twice."""
     turned = sum(len(box) != 4 for box in boxes)
     named = re.search(r"(?i)horizontal|hbb", text) and re.search(r"(?i)oriented|rotated|obb", text)
     return "coarse-and-turned" if named and 2 * turned == len(boxes) else "two-kinds"
 
 
 def boxes_of(answer: Answer, kind: BoxKind) -> tuple[tuple[float, ...], ...]:
-    """The boxes of an answer that can be of this kind, as written: where there are two kinds, those of its own."""
+    """The boxes of an answer that can be of this kind, as written. If there are two kinds, those of this one."""
     if answer.mixed:
         return tuple(box for box in answer.mixed if (len(box) == 4) == (kind == "horizontal"))
     return answer.boxes if answer.kind in READ_AS[kind] else ()
@@ -244,7 +242,7 @@ def _flaw(numbers: tuple[float, ...]) -> str | None:
 
 
 def uncrossed(quad: tuple[float, ...]) -> tuple[float, ...]:
-    """Four corners in order around their box: of the three orders that there are, the one that encloses most.
+    """Four corners in order around their box: of the three possible orders, the one that encloses the largest area.
 
     >>> uncrossed((1, 1, 9, 9, 9, 1, 1, 9))
     (1, 1, 9, 1, 9, 9, 1, 9)

@@ -33,9 +33,10 @@ _ANSWER_WORD = re.compile(
     re.MULTILINE,
 )
 # Where a tag that is not a usual one may begin, or the call of a tool: < think, </reason, <|end_of_thought, <tool_call
-_OTHER_TAG = re.compile(
-    r"<(?:/?+(?:[\s\\A-Z]|t(?!hink>)|a(?!nswer>)|[rcfs])|\|(?:tool|function|channel|end_of_t|begin_of_t))"
-)
+_other_tag = re.compile(
+    r"<(?:[\s\\A-Zrcfs]|t(?!hink>)|a(?!nswer>)|/(?:[\s\\A-Zrcfs]|t(?!hink>)|a(?!nswer>))"
+    r"|\|(?:tool|function|channel|end_of_t|begin_of_t))"
+).search
 
 
 def answer_region(text: str, think_in_prompt: bool = False, usual: bool = False) -> tuple[str, list[str]]:
@@ -47,16 +48,22 @@ def answer_region(text: str, think_in_prompt: bool = False, usual: bool = False)
         text = "<think>" + text
     thought = text.rfind("</think>")
     rest = text[thought + len("</think>") :] if thought >= 0 else text
-    closing = rest.rfind("</answer>")
+    signs = rest.count("<")
+    known = 0
+    closing = rest.rfind("</answer>") if signs else -1
     opening = rest.rfind("<answer>", 0, closing) if closing >= 0 else -1
-    closing = rest.find("</answer>", opening) if opening >= 0 else -1  # the first after it
-    if opening < 0:
-        opening = rest.rfind("<answer>")
-    known = (opening >= 0) + (closing >= 0)
-    may = rest.count("<") != known or not rest.isascii() or "&" in rest or "K" in rest  # in less time than the next
-    if may and not usual and _has_other_tags(rest, known):
+    if opening >= 0:
+        known = 2
+        if signs > 2 and "</answer>" in rest[opening:closing]:
+            closing = rest.find("</answer>", opening)  # the first after it
+    elif signs:
+        closing, opening = -1, rest.rfind("<answer>")
+        known = int(opening >= 0)
+    other = signs > known and (signs > 100 or _other_tag(rest))
+    odd = not rest.isascii() or "&" in rest or "K" in rest  # in less time than the next
+    if (other or odd) and not usual and _has_other_tags(rest, signs, known, odd):
         return answer_region(_TOOL.sub(_click, _TAG.sub(_usual_tag, rest)), usual=True)
-    thinks = "<think>" in rest
+    thinks = signs > known and "<think>" in rest
     if opening < 0:
         region = "" if thinks else _after_words(rest.strip())
         return (region, []) if region else ("", ["no-answer"])
@@ -72,15 +79,14 @@ def answer_region(text: str, think_in_prompt: bool = False, usual: bool = False)
     return region, problems
 
 
-def _has_other_tags(text: str, known: int) -> bool:
-    """Whether there may be a tag that is not a usual one, or the call of a tool, beside so many known tags."""
-    signs = text.count("<")
+def _has_other_tags(text: str, signs: int, known: int, odd: bool) -> bool:
+    """Whether of so many "<" one may begin a tag that is not a usual one, or the call of a tool, beside known tags."""
     if signs > 100:  # two looks that take less time than the pattern
         known = sum(map(text.count, ("<answer>", "</answer>", "<think>")))
         signs *= any(letter in text for letter in "nNoO")  # one of them stands in every name
-    if signs > known and _OTHER_TAG.search(text):
+    if signs > known and _other_tag(text):
         return True
-    return ("&" in text and "&lt;" in text) or ("K" in text and "THINK]" in text) or "◁" in text or "＜" in text
+    return odd and ("&lt;" in text or "THINK]" in text or "◁" in text or "＜" in text)
 
 
 def _usual_tag(match: re.Match[str]) -> str:

@@ -10,10 +10,10 @@ _NEXT = rf"\s*+,\s*+[\[(]{PAIR}[\])]"
 _FOUR_TO_NINE = rf"\s*+{NUMBER}(?:{COMMA}{NUMBER}){{3,8}}+\s*+"
 _BIN = r"<-?+\d{1,4}+(?:\.\d++)?+>"
 
-# The idea: a box begins behind one of the signs [ ( < : = { or a comma, so the pattern looks at these places alone, and
-# what stands there decides by its first character which shapes are tried. The first to fit is taken, each by possessive
-# steps that never go back, so the time is linear. A "label", a text in JSON that is not a list, and a "key" with
-# brackets are passed over: they hold no box. A "cut" is a box that the text ends in.
+# The idea: a box begins behind one of the signs [ ( < : = { or a comma, so the pattern looks only at these places. The
+# first character there decides which shapes are tried, and the first shape that fits is taken. All steps are possessive
+# and never go back, so the time is linear. A "label" (a text in JSON that is not a list) and a "key" with brackets are
+# skipped: they hold no box. A "cut" is a box that the end of the text cuts off.
 _SHAPES = {
     r"(?<=[\[(])(?=\s*+[-+.\d])": {
         # (112,364),(198,449), not the first two of four corners
@@ -57,14 +57,14 @@ BOX = re.compile(
     + ")"
 )
 
-# One box as most answers write it, with nothing else in brackets: what `BOX` finds there, in half the time.
+# One box as most answers write it, with nothing else in brackets. It finds what `BOX` finds, in half the time.
 PLAIN = re.compile(
     r"\s*+(?P<fence>```(?:json)?+\s*+)?+(?:\[\s*+)?(?P<brace>\{\s*+\"\w++\"\s*+:\s*+)?+"
     + rf"\[\s*+({NUMBER})\s*+,\s*+({NUMBER})\s*+,\s*+({NUMBER})\s*+,\s*+({NUMBER})\s*+\]"
     + r"[^\[(<=]*+\Z"
 )
 
-# Shape, dialect, and what stands somewhere before the box, in order of priority. None: nothing but brackets does.
+# Shape, dialect, and the text that stands before the box, in order of priority. None: only brackets stand there.
 _DIALECTS: tuple[tuple[str, str, str | None], ...] = (
     ("bins", "geochat", "{"),
     ("bins", "bins", ""),
@@ -89,7 +89,7 @@ _BY_SHAPE = {
 
 
 def dialect_of(match: re.Match[str]) -> str:
-    """How this box was written, from its shape and what stands before it."""
+    """How this box was written, by its shape and by the text before it."""
     shape = "list" if match.lastgroup == "point" else match.lastgroup or ""
     before = match.string[: match.start()]
     for dialect, marker in _BY_SHAPE[shape]:

@@ -85,12 +85,16 @@ _ROLES = {
     for name in names.split()
 }
 
-# Why the numbers that stand there are not read; the first to fit.
+# Why the numbers there are not read, the first to fit; with the signs of which one stands in every such text.
 _UNREAD = {
-    "percent": re.compile(rf"(?<![\d.])(?:{NUMBER}\s?+%{COMMA}){{3}}{NUMBER}\s?+%"),
-    "unknown-element": re.compile(rf"<(?P<tag>\w++)>{_FOUR}</(?P=tag)>"),
-    "wrong-count": re.compile(rf"[\[(<]\s*+{_ITEM}(?:{COMMA}{_ITEM}){{2,}}+\s*+[\])>]|{_LOC}"),
+    "percent": ("%", re.compile(rf"(?<![\d.])(?:{NUMBER}\s?+%{COMMA}){{3}}{NUMBER}\s?+%")),
+    "unknown-element": ("/", re.compile(rf"<(?P<tag>\w++)>{_FOUR}</(?P=tag)>")),
+    "wrong-count": (
+        "])>",
+        re.compile(rf"[\[(<](?:\s*+{_ITEM}(?:{COMMA}{_ITEM}){{2,}}+\s*+[\])>]|(?<=<){_LOC[1:]})"),
+    ),
 }
+_DIGIT = re.compile(r"\d")
 _LOOSE = re.compile(rf"(?<!\w){NUMBER}")
 # "[]", "null", "None.", "There are no ships.", "does not contain any", 没有; not "I have no idea", "I cannot help"
 _NOTHING = re.compile(
@@ -127,15 +131,15 @@ def read_rare(text: str) -> tuple[str, list[Numbers], list[str]]:
     >>> read_rare('{"x": 10, "y": 20, "width": 30, "height": 40}')
     ('none', [], ['ambiguous-keys'])
     """
-    numbers = len([*islice(NUMBERS.finditer(text), 4)])  # 4: four or more
+    numbers = len([*islice(NUMBERS.finditer(text), 4)]) if _DIGIT.search(text) else 0  # 4: four or more
     if numbers == 4:
         for dialect, (signs, read) in _READERS.items():
             boxes = [*read(text)] if any(sign in text for sign in signs) else []
             if boxes:
                 known = [box for box in boxes if box]
                 return dialect if known else "none", known, ["ambiguous-keys"] if () in boxes else []
-    for name, pattern in _UNREAD.items() if numbers > 2 else ():
-        if pattern.search(text):
+    for name, (signs, pattern) in _UNREAD.items() if numbers > 2 else ():
+        if any(sign in text for sign in signs) and pattern.search(text):
             return "none", [], [name]
     if says_nothing(text):
         return "none", [], []

@@ -1,4 +1,4 @@
-"""Coordinate spaces: which there are, which models answer in them, and the way to pixels and back."""
+"""Coordinate spaces: which there are, which models answer in them, and how to convert to pixels and back."""
 
 from .pixels import MAX_SIDE, Sizes, from_pixels, image_sizes, oriented_to_pixels, to_pixels
 from .spaces import FAMILIES, SPACES, Five, Order, Space, smart_resize, space_for, space_named

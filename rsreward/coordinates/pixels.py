@@ -13,18 +13,18 @@ MAX_SIDE = 10**7
 
 
 def to_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Sizes = None) -> Tensor:
-    """Boxes of a space in pixels of the original image.
+    """Boxes of a coordinate space, in pixels of the original image.
 
     Args:
-        boxes: `(N, 4)` or any `(..., 4)` with one image size for all; in the space's order of the axes.
+        boxes: `(N, 4)`, or any `(..., 4)` with one image size for all, in the order of the axes that the space has.
         space: a `Space` or the name of one.
         width, height: of the original images in pixels, N of each or one for all. None or NaN: unknown.
 
     Returns:
-        As `boxes`, x first; integers become the default dtype. Rows of NaN for images of unknown size.
+        The same shape, x first. Integers become the default dtype. Images of unknown size give rows of NaN.
 
     Raises:
-        ValueError: if the space is unknown, or needs sizes that are not given, not positive or not as many.
+        ValueError: if the space is unknown, or needs sizes that are missing, not positive or of another number.
 
     >>> to_pixels(torch.tensor([[0.0, 0.0, 966.0, 546.0]]), "qwen2.5-vl", 1920, 1080)
     tensor([[  0.,   0., 960., 540.]])
@@ -37,7 +37,7 @@ def to_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Si
 
 
 def from_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Sizes = None) -> Tensor:
-    """The inverse of `to_pixels`; not rounded.
+    """The inverse of `to_pixels`, not rounded.
 
     >>> from_pixels(torch.tensor([[0.0, 0.0, 400.0, 400.0]]), "qwen3-vl", 800, 800)
     tensor([[  0.,   0., 500., 500.]])
@@ -50,21 +50,21 @@ def from_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: 
 def oriented_to_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Sizes = None) -> Tensor:
     """Answers of five numbers as oriented boxes in pixels of the original image.
 
-    What the five numbers are is the space's `five`:
+    The space's `five` says what the five numbers are:
         "corners-cw": x1, y1, x2, y2 of the box before it is turned about its centre, and degrees from +x towards +y:
             clockwise as one looks at the image.
         "corners-ccw": the same, towards -y.
         "le90": cx, cy, w, h of the box before it is turned, and degrees from +x towards +y, of any range.
-    Corners are scaled an axis at a time and the box is turned then, in pixels, so it stays a rectangle. Of "le90" the
-    centre is scaled so, but w and h lie along the turned sides, and neither axis is theirs: both are scaled as x is,
-    which is what GeoBox-R1 found to give GeoGround's published figures.
+    Corners are scaled to pixels, x by the width and y by the height, and then the box is turned, so it stays a
+    rectangle. The centre of "le90" is scaled in the same way. Its w and h lie along the turned sides, not along an
+    axis, so both are scaled by the width: GeoBox-R1 found that this gives GeoGround's published figures.
 
     Args:
         boxes: `(..., 5)`.
         space, width, height: as in `to_pixels`.
 
     Returns:
-        `(..., 5)`, `[cx, cy, w, h, radians]`, float64: in float32 a quarter turn is not one.
+        `(..., 5)`, `[cx, cy, w, h, radians]`, float64 (float32 cannot hold a right angle).
 
     >>> oriented_to_pixels(torch.tensor([50.0, 50.0, 20.0, 10.0, -90.0]), Space("own", 100, five="le90"), 1000, 500)
     tensor([500.0000, 250.0000, 200.0000, 100.0000,  -1.5708], dtype=torch.float64)
@@ -86,15 +86,15 @@ def image_sizes(width: Sizes, height: Sizes, rows: int | Sequence[int], device: 
     """Columns of widths and heights as one tensor.
 
     Args:
-        width, height: in pixels, one of each for each row or one for all. None or NaN: unknown.
-        rows: how many rows, or their shape.
+        width, height: in pixels, one for each row or one for all. None or NaN: unknown.
+        rows: the number of rows, or their shape.
         device: of the result.
 
     Returns:
         `(rows, 2)`, float64; NaN where a size is unknown.
 
     Raises:
-        ValueError: naming a size that is not a number from 1 to `MAX_SIDE`, or if they are not one a row.
+        ValueError: naming a size that is not a number from 1 to `MAX_SIDE`, or if there is not one for each row.
 
     >>> image_sizes([640, None], 480, 2)
     tensor([[640., 480.],
@@ -123,7 +123,7 @@ def _side(side: Any, name: str, shape: tuple[int, ...], device: Any) -> Tensor:
 
 
 def _wrong_size(name: str, values: Sequence[Any]) -> str:
-    """The sentence about the first of the values that is not a size."""
+    """The message about the first value that is not a size."""
     wrong = next((v for v in values if not (isinstance(v, int | float) and not v > MAX_SIDE)), values[0])
     if isinstance(wrong, int) and wrong > 10**30:
         got = "a whole number of more than 30 digits"  # Python refuses to write very long ones out
@@ -153,7 +153,7 @@ def _pixels_per_unit(boxes: Tensor, space: Space, width: Sizes, height: Sizes) -
 
 
 def _resized(original: Tensor, space: Space) -> Tensor:
-    """`(..., 2)`: widths and heights after the processor; NaN where unknown. Each size is resized once."""
+    """`(..., 2)`: widths and heights after the processor, NaN where unknown. Each different size is resized once."""
     sides = original.reshape(-1, 2).nan_to_num(0).long()
     codes, where = torch.unique(sides[:, 0] * 2**32 + sides[:, 1], return_inverse=True)
     sizes = [divmod(code, 2**32) for code in codes.tolist()]

@@ -14,17 +14,17 @@ class Space:
     """A coordinate space.
 
     Attributes:
-        name: what it is called.
+        name: its name.
         scale: the number that stands for the full width and the full height, such as 1000. None: absolute pixels.
-        factor, min_pixels, max_pixels: the bounds by which the family's processor resizes an image, see `smart_resize`;
-            factor 0 where it does not do so. In a space without a scale coordinates are pixels of that resized image
-            (factor 0: of the original), so the bounds must be those that the rollouts were made with.
+        factor, min_pixels, max_pixels: how the family's processor resizes an image, see `smart_resize`; factor 0 if it
+            does not. In a space without a scale coordinates are pixels of that resized image (factor 0: of the original
+            one), so the bounds must be those of the rollouts.
         five: what five numbers are, see `oriented_to_pixels`.
-        order: "yx" where y stands before x: y1, x1, y2, x2.
-        offset: added to every coordinate before it is scaled: 0.5 where a number names a bin and stands for its middle.
+        order: "yx" if y comes before x: y1, x1, y2, x2.
+        offset: added to every coordinate before it is scaled: 0.5 if a number names a bin and means the middle of it.
 
     Raises:
-        ValueError: if the scale, `five` or `order` is none of these, or `five` has no meaning in that order.
+        ValueError: if the scale, `five` or `order` is not a known value, or `five` does not go with the order.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Space:
         return replace(self, min_pixels=min_pixels, max_pixels=max_pixels)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """The size `(height, width)` that the family's processor gives an image; its own where factor is 0.
+        """The size `(height, width)` that the family's processor gives an image. Unchanged if factor is 0.
 
         >>> SPACES["qwen3-vl"].resized(1080, 1920)
         (1088, 1920)
@@ -76,7 +76,7 @@ def _qwen(name: str, factor: int, fewest: int, most: int = 16384, scale: float |
     return Space(name, scale, factor, fewest * factor**2, most * factor**2)
 
 
-# Behind each family: where its space is known from.
+# Behind each family stands the source for its space.
 SPACES = {
     space.name: space
     for space in (
@@ -109,7 +109,7 @@ SPACES = {
 }
 
 
-# What models of a family have in their names, in lower case.
+# What the names of a family's models contain, in lower case.
 FAMILIES = {
     r"qwen2[-_.]?5[-_.]?vl": "qwen2.5-vl",
     r"qwen2[-_.]?vl": "qwen2-vl",
@@ -132,7 +132,7 @@ FAMILIES = {
     r"teochat": "teochat",
     r"skysensegpt": "skysensegpt",
 }
-# Folders that trainers and hubs make below the one that is named after the model.
+# Names of folders that trainers and hubs create below the one that is named after the model.
 _STAGE = re.compile(
     r"(?:checkpoint|global_step|epoch)[-_]?\d+(?:-merged|-hf)?|merged|lora|adapter|final|best|actor|hf|huggingface"
     r"|snapshots|[0-9a-f]{40}|v\d+-\d{8}-\d{6}"
@@ -142,14 +142,14 @@ _STAGE = re.compile(
 def space_for(model: str) -> Space:
     """The coordinate space that a model answers in, by its name on Hugging Face or the path of its folder.
 
-    A fine-tune answers as it was trained to, whatever it is called: if that is not as its family does, name the space.
+    A fine-tune answers as it was trained to, whatever it is called. If that differs from its family, name the space.
 
     Args:
-        model: such as "Qwen/Qwen2.5-VL-7B-Instruct" or "runs/internvl3-8b/checkpoint-500". Only its last part counts
-            that is not the name of a stage of training, such as "checkpoint-500", "merged" or "lora".
+        model: such as "Qwen/Qwen2.5-VL-7B-Instruct" or "runs/internvl3-8b/checkpoint-500". Only the last part counts,
+            without names of stages of training such as "checkpoint-500", "merged" or "lora".
 
     Raises:
-        ValueError: if the name holds none of the families known here, or two of them.
+        ValueError: if the name contains no known family, or two of them.
 
     >>> space_for("Qwen/Qwen2.5-VL-7B-Instruct").name
     'qwen2.5-vl'
@@ -178,12 +178,12 @@ def space_named(
     five: Five | None = None,
     order: Order | None = None,
 ) -> Space:
-    """A space by its name or by the name of a model, with these options; a `Space` is taken as it is.
+    """A space by its name or by the name of a model, with these options. A `Space` may be given too.
 
     Args:
         space: a key of `SPACES`, or what `space_for` takes.
-        min_pixels, max_pixels: bounds of the image processor. The family's own where not given.
-        five, order: as in `Space`. The family's own where not given.
+        min_pixels, max_pixels: bounds of the image processor. None: the family's own.
+        five, order: as in `Space`. None: the family's own.
 
     Raises:
         ValueError: if the space or an option is unknown, or they do not go together.
@@ -228,8 +228,8 @@ def smart_resize(
 ) -> tuple[int, int]:
     """The size `(height, width)` that a Qwen-VL processor gives an image.
 
-    Both sides become multiples of `factor`, their product stays between `min_pixels` and `max_pixels`, and the aspect
-    ratio is kept as nearly as that allows.
+    Both sides become multiples of `factor`. Their product stays between `min_pixels` and `max_pixels`. The aspect ratio
+    is kept as nearly as that allows.
 
     Raises:
         ValueError: if a side is not positive, the aspect ratio is above 200, or the bounds leave no size.

@@ -1,4 +1,4 @@
-"""Do answers, true boxes and image sizes fit together? Findings about the frame of reference, never guesses."""
+"""Do answers, true boxes and image sizes fit together? Findings about the frame of reference; nothing is corrected."""
 
 from .check import FINDINGS, Finding, FrameCheck, frame_findings
 

@@ -1,7 +1,6 @@
-"""Do answers, true boxes and image sizes fit together? Findings about the frame of reference, never guesses.
+"""Do answers, true boxes and image sizes fit together? Findings about the frame of reference; nothing is corrected.
 
-Nothing here changes a score. A finding counts rows and proposes at most a hint; what to do about each
-is said in docs/frame.md.
+Nothing here changes a score. A finding counts rows and gives at most a hint. docs/frame.md says what to do about each.
 """
 
 from collections.abc import Sequence
@@ -18,10 +17,10 @@ from ..coordinates import Sizes, Space, from_pixels, image_sizes, space_named
 from ..metrics import convention_named
 from .readings import GAIN, better_reading, mean_overlap, sampled
 
-SLACK = 0.01  # of a side: how far an answer may leave its space; a target may leave its image by one pixel
-FLAT = 0.05  # the share of boxes without area that is told; GeoChat-Bench's own truth has 0.4 %
+SLACK = 0.01  # how far an answer may leave its space, as a share of a side; a target may leave its image by one pixel
+FLAT = 0.05  # the share of boxes without area above which they are reported; GeoChat-Bench's own truth has 0.4 %
 
-# Of the rows in which it could be seen, the share above which each is told.
+# The share of rows above which a finding is reported, among the rows in which it could be seen.
 SHARES = {
     "targets-outside-image": 0.01,
     "targets-without-extent": 0.01,
@@ -36,12 +35,12 @@ OF_TRUTH = ("targets-outside-image", "targets-without-extent", "angles-in-degree
 
 
 class Finding(NamedTuple):
-    """What does not fit.
+    """Something that does not fit.
 
     Attributes:
         finding: its name, one of `FINDINGS`.
-        rows: how many rows show it.
-        of: of how many in which it could be seen.
+        rows: the number of rows that show it.
+        of: the number of rows in which it could be seen.
         message: one sentence about it.
     """
 
@@ -56,12 +55,12 @@ class Finding(NamedTuple):
 
 
 class FrameCheck:
-    """Findings over rows that come in batches. Its size does not grow with them, and checks of parts can be merged.
+    """Findings over rows that come in batches. Memory does not grow with the rows, and checks of parts can be merged.
 
     Args:
         space: the coordinate space that the answers are read in.
-        kind: "horizontal" or "oriented": what is scored.
-        convention: the name of the convention that it is scored under.
+        kind: "horizontal" or "oriented": the boxes that are scored.
+        convention: the name of the convention that they are scored under.
 
     >>> from rsreward import parse_answer
     >>> check = FrameCheck("pixel")
@@ -92,10 +91,11 @@ class FrameCheck:
         """Add rows.
 
         Args:
-            answers: N of them, from `parse_answer`. Of several boxes the first is looked at.
+            answers: N of them, from `parse_answer`. Only the first box of each is checked.
             targets: the true boxes in pixels and radians: `(N, 4)` or `(N, 5)`, or N tensors with those of each row.
-            width, height: as they are told, in pixels; N of each or one for all. None or NaN: unknown.
-            image_width, image_height: of the image files, where they are at hand.
+            width, height: sizes of the images as the rows give them, in pixels; N of each or one for all. None or NaN:
+                unknown.
+            image_width, image_height: sizes of the image files, if they are at hand.
 
         Raises:
             ValueError: if the shapes do not fit.
@@ -146,7 +146,7 @@ class FrameCheck:
     def _look_at_targets(self, boxes: Tensor, row: Tensor, size: Tensor) -> None:
         image, low, high, sides = size[row], boxes[:, :2], boxes[:, 2:4], boxes[:, 2:4] - boxes[:, :2]
         degrees = torch.zeros(len(boxes), dtype=torch.bool)
-        if turned := boxes.shape[1] == 5:  # the corners of a turned box may leave its image, its centre may not
+        if turned := boxes.shape[1] == 5:  # only the centre of a turned box must lie in its image
             high, sides, degrees = low, high, boxes[:, 4].abs() > 2 * pi + 1e-3
         leaves = _outside(low, high, image, torch.ones_like(image))
         unit = boxes[:, :4].abs().amax(1) <= 1
@@ -189,7 +189,7 @@ class FrameCheck:
             low, high = torch.where(turned, centre, low), torch.where(turned, centre, high)
         else:
             self._count("turned-answers", (numbers == 5) | (numbers == 8), numbers >= 4)
-        # [0, 0, 1, 1] is not in 0..1 but a poor answer
+        # [0, 0, 1, 1] is a poor answer rather than one in 0..1
         in_unit = (box.abs() <= 1).all(1) & (box != box.round()).any(1)
         full = from_pixels(size.repeat(1, 2), self.space, *size.T)[:, :2]
         beyond = _outside(low, high, full, SLACK * full)
@@ -228,7 +228,7 @@ class FrameCheck:
         if name == "angles-in-degrees":
             return f"{count} targets have angles beyond a full turn, such as {like}: are they degrees, not radians?"
         if name == "size-not-of-image":
-            return f"{count} sizes are not those of the image files, such as {like}: mend width and height."
+            return f"{count} sizes are not those of the image files, such as {like}: correct width and height."
         if name == "answers-in-unit":
             now, unit = mean_overlap(self.sample, self.space, self.kind), mean_overlap(self.sample, "unit", self.kind)
             known = now is not None and unit is not None and unit >= now + GAIN
@@ -251,7 +251,7 @@ def frame_findings(
     image_width: Sizes = None,
     image_height: Sizes = None,
 ) -> list[Finding]:
-    """What does not fit between answers, true boxes, image sizes and the space: `FrameCheck` over one batch.
+    """What does not fit between answers, true boxes, image sizes and the space: a `FrameCheck` of one batch.
 
     Args and errors as in `FrameCheck` and its `update`.
 
@@ -290,7 +290,7 @@ def _padded(box: tuple[float, ...], numbers: int) -> tuple[float, ...]:
 
 
 def _outside(low: Tensor, high: Tensor, full: Tensor, slack: Tensor) -> Tensor:
-    """Which boxes leave what is `full` wide and high by more than the slack; none where that is unknown."""
+    """Which boxes leave an area of size `full` by more than the slack. None do if the size is unknown."""
     return ((torch.minimum(low, high) < -slack) | (torch.maximum(low, high) > full + slack)).any(1)
 
 

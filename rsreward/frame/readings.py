@@ -1,6 +1,6 @@
-"""Other readings of the same numbers, tried on a sample of rows: is there one under which they fit far better?
+"""Other readings of the same numbers, tried on a sample of rows: do they fit far better under one of them?
 
-This looks at the truth, so it may only ever be said, never be used for a score.
+This looks at the truth, so it may be reported and never be used for a score.
 """
 
 from collections.abc import Iterator
@@ -17,18 +17,18 @@ from ..coordinates import SPACES, Five, Order, Space, oriented_to_pixels, space_
 from ..oriented import oriented_iou
 
 SAMPLE = 256  # rows
-GAIN = 0.15  # of mean IoU: below it nothing is said
-LEAST = 0.3  # what the mean IoU must come to in another space
-LEAST_FITTED = 0.6  # and where a scale is fitted, by which a model that errs to one side looks better as well
+GAIN = 0.15  # of mean IoU: below it nothing is reported
+LEAST = 0.3  # the mean IoU that another space must reach
+LEAST_FITTED = 0.6  # and a fitted scale, under which a model that errs to one side looks better as well
 CERTAIN = 3.0  # standard errors by which the gain must exceed 0.1
-FEW = 8  # rows: below it the better reading must fit every row, and well
-ENOUGH = 20  # rows to fit a scale to
+FEW = 8  # rows: below it the better reading must fit every row well
+ENOUGH = 20  # rows, to fit a scale to them
 # Bounds in use for Qwen2-VL and Qwen2.5-VL, in patches of 28 x 28 pixels; 512 are the 401408 of many scripts.
 PATCHES = (64, 128, 256, 336, 448, 512, 576, 640, 768, 1024, 1280, 1536, 2048, 2560, 3072, 4096, 5120, 8192)
 
 
 class Reading(NamedTuple):
-    """A reading under which a sample fits far better: what is said of it."""
+    """The report on a reading under which a sample fits far better."""
 
     finding: str
     rows: int
@@ -55,8 +55,10 @@ class _Candidate(NamedTuple):
 
 
 def sampled(rows: Tensor) -> Tensor:
-    """At most `SAMPLE` of the rows, the same in whatever order and in however many parts they come: those with the
-    smallest hash of their numbers."""
+    """At most `SAMPLE` of the rows: those with the smallest hash of their numbers.
+
+    The sample is the same in whatever order and in however many parts the rows come.
+    """
     bits = rows.contiguous().view(torch.int64)
     mixed = (bits * torch.arange(1, 2 * bits.shape[1], 2) * 0x1E3779B97F4A7C15).sum(1)
     mixed = (mixed ^ (mixed >> 29)) * 0x3F58476D1CE4E5B9
@@ -64,7 +66,7 @@ def sampled(rows: Tensor) -> Tensor:
 
 
 def mean_overlap(sample: Tensor, space: str | Space, kind: BoxKind) -> float | None:
-    """The mean IoU of a sample of `FrameCheck` in a space; None where no row has what that needs."""
+    """The mean IoU of a sample of `FrameCheck` in a space. None if no row has the size that it needs."""
     overlap = _overlap(_frame(sample), space_named(space), kind)
     overlap = overlap[~overlap.isnan()]
     return overlap.mean().item() if len(overlap) else None
@@ -73,14 +75,14 @@ def mean_overlap(sample: Tensor, space: str | Space, kind: BoxKind) -> float | N
 def better_reading(sample: Tensor, space: Space, kind: BoxKind, *, only_targets: bool = False) -> Reading | None:
     """The reading under which the mean IoU of a sample is far higher, if there is one.
 
-    Far higher: by `GAIN`, surely (see `CERTAIN`), and because answers fit their own targets: against the target of
-    another row they must do worse by `GAIN` as well, so a model that answers one box to everything raises nothing.
+    Far higher means by `GAIN`, with certainty (see `CERTAIN`), and because answers fit their own targets: against the
+    target of another row they must do worse by `GAIN`. So a model that always answers the same box raises nothing.
 
     Args:
         sample: `(n, 12)`: five numbers of the answer, five of the target, width and height; NaN where there is none.
-        space: that the answers are read in.
+        space: the one that the answers are read in.
         kind: "horizontal" or "oriented".
-        only_targets: where these are known to be off: then nothing is said of the answers.
+        only_targets: the targets are known to be wrong, so other readings of the answers are not tried.
     """
     frame = _frame(sample)
     now = _overlap(frame, space, kind)
@@ -118,13 +120,13 @@ def _surely_better(candidate: _Candidate, now: Tensor, then: Tensor, rows: Tenso
 
 
 def _of_answers(frame: Frame, space: Space, kind: BoxKind) -> Iterator[_Candidate]:
-    """Other readings of the answers, the more frequent first."""
+    """Other readings of the answers, the more frequent ones first."""
 
     def answers(said: str, other: Space, read: Frame = frame, least: float = LEAST) -> _Candidate:
         return _Candidate("better-space", said, read, other, least)
 
     wide, long = torch.minimum(frame.width, frame.height), torch.maximum(frame.width, frame.height)
-    size = frame.width.where(long <= 200 * wide, torch.nan)  # of thinner images the processors take none
+    size = frame.width.where(long <= 200 * wide, torch.nan)  # processors refuse thinner images
     resizable = frame._replace(width=size)
     raw = "if the answers were in pixels (space 'pixel') or the targets in the space of the answers (tell target_space)"
     if space.needs_size:
@@ -194,7 +196,7 @@ def _frame(sample: Tensor) -> Frame:
 
 
 def _overlap(frame: Frame, space: Space, kind: BoxKind) -> Tensor:
-    """IoU of each row, `(n,)`, float64; NaN where its space needs a size that is unknown."""
+    """IoU of each row, `(n,)`, float64. NaN where the space needs a size that is unknown."""
     where = (space, frame.width, frame.height)
     four = to_pixels(frame.answer[:, :4], *where)
     if kind == "horizontal":

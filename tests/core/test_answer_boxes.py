@@ -34,12 +34,12 @@ def test_unknown_names_are_named():
 
 
 @pytest.mark.parametrize("read", [parse_boxes, parse_box_sets, format_reward])
-def test_what_is_no_list_of_texts_is_named(read):
+def test_what_is_not_a_list_of_texts_is_named(read):
     with pytest.raises(TypeError, match="got one text: put it into a list"):
         read("<answer>[1, 2, 3, 4]</answer>")
     with pytest.raises(TypeError, match="row 1 is a NoneType"):
         read(["[1, 2, 3, 4]", None])
-    with pytest.raises(TypeError, match=r"row 0 is a list; .*rsreward_trl.completion_text"):
+    with pytest.raises(TypeError, match=r"row 0 is a list; .*rsreward.answers.completion_text"):
         read([[{"role": "assistant", "content": "[1, 2, 3, 4]"}]])
 
 

@@ -137,7 +137,7 @@ WRONG_SIZES = {
 
 
 @pytest.mark.parametrize("case", WRONG_SIZES)
-def test_a_size_that_is_none_is_named_in_one_sentence(case):
+def test_what_is_not_a_size_is_named_in_one_sentence(case):
     sizes, got = WRONG_SIZES[case]
     rows = len(sizes) if isinstance(sizes, list) else 2
     with pytest.raises(ValueError, match=rf"^width must be positive, a number of pixels from 1 to 10000000 .*{got}\.$"):

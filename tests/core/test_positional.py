@@ -12,6 +12,7 @@ from rsreward import gaussian_proximity, iou, positional_reward
 from .samples import FORMS, any_row, box
 
 TRUE = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(400)
 
 
 def centred(cx, cy, w=1.0, h=1.0):
@@ -53,11 +54,10 @@ def test_region_is_the_mean_of_the_kernel_over_the_box(implementation, pred, tar
     pred, target = implementation.rounded(pred, target)
     assume((pred[2:] > pred[:2]).all() and (target[2:] > target[:2]).all())
     x1, y1, x2, y2 = pred.tolist()
-    nodes, weights = np.polynomial.legendre.leggauss(400)
-    x, y = (x1 + x2) / 2 + nodes * (x2 - x1) / 2, (y1 + y2) / 2 + nodes * (y2 - y1) / 2
-    mean = kernel(x[:, None], y[None], target, alpha) @ weights @ weights / 4
+    x, y = (x1 + x2) / 2 + NODES * (x2 - x1) / 2, (y1 + y2) / 2 + NODES * (y2 - y1) / 2
     assume((x2 - x1) / (target[2] - target[0]) < 100)
     assume((y2 - y1) / (target[3] - target[1]) < 100)
+    mean = kernel(x[:, None], y[None], target, alpha) @ WEIGHTS @ WEIGHTS / 4
     found = implementation(gaussian_proximity, pred, target, alpha=alpha, over="region").item()
     assert found == pytest.approx(mean, rel=0, abs=max(1e-9, 5 * implementation.tolerance))
 
@@ -71,6 +71,14 @@ def test_keypoints_is_the_mean_of_the_kernel_at_corners_and_centre(implementatio
     mean = sum(kernel(x, y, target, alpha) for x, y in points) / 5
     found = implementation(gaussian_proximity, pred, target, alpha=alpha, over="keypoints").item()
     assert found == pytest.approx(mean, rel=0, abs=max(1e-9, 5 * implementation.tolerance))
+
+
+@pytest.mark.parametrize("side", [1e-3, 1.0, 1e3])
+def test_a_corner_at_the_target_keeps_its_place_however_large_the_box_is(implementation, side):
+    pred, target = implementation.rounded(torch.tensor([0.4 * side, 0.7 * side, 1e7, 1e7]), TRUE * side)
+    expected = kernel(*pred[:2].tolist(), target, 0.5) / 5  # all other points are far away
+    found = implementation(gaussian_proximity, pred, target, alpha=0.5, over="keypoints").item()
+    assert found == pytest.approx(expected, rel=0, abs=implementation.tolerance)
 
 
 @given(st.floats(1e-6, 0.5), st.floats(-3, 3))
@@ -104,7 +112,7 @@ def test_the_reward_is_largest_at_the_target(implementation, pred, target):
     assert implementation(positional_reward, target, target).item() == pytest.approx(1.1)
     pred, target = implementation.rounded(pred, target)
     apart = (pred - target).abs().max() / (target[2:] - target[:2]).max()
-    assume(apart > (0 if implementation.dtype == torch.float64 else 1e-5))
+    assume(apart > (1e-12 if implementation.dtype == torch.float64 else 1e-5))  # else rounding decides
     assert implementation(positional_reward, pred, target) < implementation(positional_reward, target, target)
 
 

@@ -25,7 +25,7 @@ def test_ctrl_c_ends_with_a_sentence_and_the_same_command_goes_on(
     with teacher(lambda request: "[1, 2, 3, 4]", pause=0.3) as (url, requests):
         command = served(stage, scenes, tmp_path / "out", url)
         code, told = interrupted(signal.SIGINT, lambda: answers.exists() and answers.stat().st_size, *command)
-        assert (code, told) == (130, "rsreward: stopped; the same command goes on from here.\n")
+        assert (code, told) == (130, "rsreward: stopped; the same command continues from here.\n")
         assert 0 < len(answers.read_text().splitlines()) < 6
         rsreward(*command)
         assert len(requests) <= 6 + 1

@@ -137,7 +137,7 @@ def test_a_teacher_whose_template_opens_the_thought_gets_it_back(cot, teacher, t
 
 def test_the_report_of_a_prepared_data_set_is_not_written_over(cot, tmp_path):
     (tmp_path / "report.json").write_text("{}")
-    with pytest.raises(InputError, match=r"holds a report\.json of something else"):
+    with pytest.raises(InputError, match=r"holds a report\.json that this command did not write"):
         cot(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 

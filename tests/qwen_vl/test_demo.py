@@ -229,7 +229,7 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, results):
     assert (tmp_path / "sft" / "thesis.tex").exists()
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="holds no run"):
         run_demo(tmp_path / "file", SMALL, report=silent)

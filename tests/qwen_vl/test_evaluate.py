@@ -199,7 +199,7 @@ def test_a_file_of_somebody_else_is_left_as_it_is(evaluate, tmp_path):
 
 def test_the_results_of_a_demo_are_not_written_over(evaluate, tmp_path):
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(InputError, match=r"holds a results\.json of something else"):
+    with pytest.raises(InputError, match=r"holds a results\.json that this command did not write"):
         evaluate(tmp_path)
     assert (tmp_path / "results.json").read_text() == "{}"
 

@@ -224,7 +224,7 @@ def test_mistakes_are_named(rsreward, sft, tmp_path, more, said):
 
 def test_a_folder_whose_name_tells_no_family_is_known_by_its_configuration(tmp_path):
     folder = tmp_path / "mine"
-    with pytest.raises(InputError, match=r"there is no folder .*mine, and as a name it tells no family"):
+    with pytest.raises(InputError, match=r"there is no folder .*mine, and the name does not contain a known family"):
         space_of(str(folder))
     folder.mkdir()
     for kind, space in (("qwen2_5_vl", "qwen2.5-vl"), ("qwen3_vl", "qwen3-vl")):

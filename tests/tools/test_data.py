@@ -120,7 +120,7 @@ class _Harmful:
         return (Path("executed").touch, ())
 
 
-def test_a_split_that_is_none_and_an_empty_sentence_are_listed(tmp_path):
+def test_an_unknown_split_and_an_empty_sentence_are_listed(tmp_path):
     write_refer(tmp_path)
     path = tmp_path / "rrsisd" / "refs(unc).p"
     refs = pickle.loads(path.read_bytes())  # noqa: S301  written above

@@ -105,7 +105,7 @@ def test_pixels_of_the_image_that_qwen2_5_vl_saw(folder):
         (ROW | {"bbox": {"bbox": [1, 2, 3, 4], "area": 4, "category_id": 1}}, "say the format 'xywh'"),
         ({"images": ["a.png"], "objects": {"ref": ["a", "b"], "bbox": [BOX]}}, "2 ref and 1 bbox"),
         ({"images": ["a.png"], "objects": {"ref": ["a"], "bbox": [BOX], "bbox_type": "norm1000"}}, "neither real nor"),
-        ({"images": ["a.png"], "objects": {"ref": [], "bbox": [BOX]}}, "no ref, and no message says what is asked"),
+        ({"images": ["a.png"], "objects": {"ref": [], "bbox": [BOX]}}, "no ref, and no message asks a question"),
         ({"image": "a.png", "conversations": "hello"}, "its messages are not a list"),
         ({"image": "a.png", "messages": ["hello"]}, "it is not of a known form"),
         (["a.png"], "it is not an object with columns"),
@@ -222,7 +222,10 @@ def test_ones_own_tables_are_neither_written_over_nor_removed(folder):
     pq.write_table(pa.Table.from_pylist([ROW]), folder / "train.parquet")
     lines(folder, ROW)
     before = (folder / "train.parquet").read_bytes()
-    for source, said in (("train.parquet", "is the input itself"), ("own.jsonl", "holds a train.parquet of something")):
+    for source, said in (
+        ("train.parquet", "is the input itself"),
+        ("own.jsonl", "holds a train.parquet that this command did not"),
+    ):
         with pytest.raises(InputError, match=said):
             prepare_own(folder / source, None, folder)
     assert (folder / "train.parquet").read_bytes() == before

@@ -1,5 +1,6 @@
 import json
 import pickle
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -191,10 +192,14 @@ def test_several_boxes():
 
 
 def test_no_answer_is_not_the_answer_that_nothing_is_there():
-    reward, metrics = as_reward_func(rsreward.set_reward), {}
+    reward, metrics, columns = as_reward_func(rsreward.set_reward), {}, {}
     texts = ["<answer>[]</answer>", "Sorry, I cannot help.", "<think>cut off", "[0, 0, 0, 0]"]
-    assert reward(texts, target=[[]] * 4, log_metric=metrics.__setitem__) == [1, 0, 0, 1]
+    logs = {"log_metric": metrics.__setitem__, "log_extra": columns.__setitem__}
+    assert reward(texts, target=[[]] * 4, **logs) == [1, 0, 0, 1]
     assert (metrics["set_reward/parse_rate"], metrics["set_reward/boxes"]) == (0.5, 0)
+    assert columns["set_reward/box"] == [[], None, None, []]
+    turned = as_reward_func(rsreward.set_reward, kind="oriented")
+    assert turned(texts, target=[[], [], None, [[5, 5, 2, 2, 0.1]]]) == [1, 0, None, 0]
 
 
 def test_the_iou_of_sets_is_there_for_the_weight():
@@ -202,6 +207,53 @@ def test_the_iou_of_sets_is_there_for_the_weight():
     ious = reward.ious(["[0, 0, 10, 10]", "none"], target=[[[0, 0, 10, 10], [20, 0, 30, 10]], None])
     assert ious[0] == 0.5
     assert ious[1].isnan()
+
+
+def in_unit(rows):
+    """Answers in 0..1 where 0..1000 was told, to questions about boxes that all differ."""
+    texts = [f"[0.1, 0.1, 0.4, 0.{500 + i}]" for i in range(rows)]
+    return texts, {
+        "target": [[80, 80, 320, 400 + i] for i in range(rows)],
+        "width": [800] * rows,
+        "height": [800] * rows,
+    }
+
+
+def test_what_does_not_fit_is_told_once_and_counted():
+    reward, metrics = as_reward_func(rsreward.positional_reward, space="qwen3-vl"), {}
+    texts, columns = in_unit(100)
+    with pytest.warns(UserWarning, match="positional_reward: 100 of 100 answers lie within 0..1") as told:
+        reward(texts, log_metric=metrics.__setitem__, **columns)
+    assert [str(warning.filename) for warning in told] == [__file__]
+    assert metrics["positional_reward/watch/answers-in-unit"] == 100
+    with warnings.catch_warnings(action="error"):
+        reward(texts, log_metric=metrics.__setitem__, **columns)
+        reward.ious(texts, **columns)  # no new rows
+    reward(texts, log_metric=metrics.__setitem__, **columns)
+    assert metrics["positional_reward/watch/answers-in-unit"] == 200  # findings are made up ever more seldom
+
+
+@pytest.mark.parametrize("reward", [rsreward.positional_reward, rsreward.set_reward])
+def test_the_watch_changes_no_reward_and_can_be_turned_off(reward):
+    texts, columns = in_unit(70)
+    if reward is rsreward.set_reward:
+        columns["target"] = [[box] for box in columns["target"]]
+    with pytest.warns(UserWarning, match="answers lie within 0..1"):
+        watched = as_reward_func(reward, space="qwen3-vl")(texts, **columns)
+    metrics = {}
+    with warnings.catch_warnings(action="error"):
+        plain = as_reward_func(reward, space="qwen3-vl", watch=False)(texts, log_metric=metrics.__setitem__, **columns)
+    assert plain == watched
+    assert not any("watch" in name for name in metrics)
+
+
+def test_hulls_of_turned_answers_are_not_warned_of():
+    texts = [f"{{<10><13><18><{21 + i % 40}>|<90>}}" for i in range(70)]
+    columns = {"target": [[80, 104, 144, 168 + i] for i in range(70)], "width": [800] * 70, "height": [800] * 70}
+    with warnings.catch_warnings(action="error"):
+        as_reward_func(rsreward.iou, space="geochat", hull=True)(texts, **columns)
+    with pytest.warns(UserWarning, match="turned boxes"):
+        as_reward_func(rsreward.iou, space="geochat")(texts, **columns)
 
 
 def test_what_tools_say_and_are_told_is_not_the_answer():

@@ -233,5 +233,5 @@ def test_two_processes_with_groups_whole_and_split_over_ranks(tmp_path):
         file = tmp_path / f"rank{rank}"
         assert file.exists(), result.stderr[-3000:]
         assert file.read_text().splitlines() == [
-            f"{case} rank={rank} advantages=True logged=True" for case in ("whole", "split")
+            f"{case} rank={rank} advantages=True logged=True watched=True" for case in ("whole", "split")
         ]

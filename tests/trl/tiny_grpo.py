@@ -17,8 +17,8 @@ SIZE = 64
 class BoxOfText(BoxReward):
     """A random model never writes a box: this reads one out of the checksum of whatever it wrote."""
 
-    def boxes(self, completions, *, target, width=None, height=None):
-        _, truth = super().boxes(completions, target=target, width=width, height=height)
+    def boxes(self, completions, **columns):
+        _, truth = super().boxes(completions, **columns)
         drawn = [zlib.crc32(c[0]["content"].encode()) % 100 for c in completions]
         shift = torch.tensor(drawn, dtype=torch.float32)[:, None] / 100
         return truth + shift * (truth[:, 2:] - truth[:, :2]).repeat(1, 2), truth

@@ -1,5 +1,7 @@
 """What runs in Ray: verl's reward workers, and its default trainer's advantages on a real TransferQueue."""
 
+import json
+
 import numpy as np
 import psutil
 import pytest
@@ -97,7 +99,12 @@ def fields(uid, session, output, tokens, reward, overlap):
     ones = torch.ones(tokens, dtype=torch.int64)
     scores = torch.zeros(tokens)
     scores[-1] = reward
-    parts = {"reward_extra_info": {} if overlap is None else {"iou": overlap, "box": "[1, 2, 3, 4]"}}
+    known = {
+        "iou": overlap,
+        "box": "[1, 2, 3, 4]",
+        "watch": json.dumps({f"worker {session}": {"same-box": output + 1}}),
+    }
+    parts = {"reward_extra_info": {} if overlap is None else known}
     return {
         "uid": uid, "prompts": ones, "responses": ones, "input_ids": ones, "attention_mask": ones, "position_ids": ones,
         "response_mask": ones, "loss_mask": ones, "rm_scores": scores, "num_turns": 2, "extra_fields": parts,
@@ -133,4 +140,5 @@ def test_v1_advantages_on_a_real_transfer_queue_are_the_closed_form(config, mode
     assert metrics["consistency/iou_var"] == pytest.approx(np.mean([np.var(i) for i in ious]))
     weights = [np.exp(0.7 * (1 - np.mean(i)) + np.var(i)) for i in ious]
     assert metrics["consistency/weight_mean"] == pytest.approx(np.mean(weights))
+    assert metrics["watch/same-box"] == 1 + 2 + 1 + 1  # the last word of each of the four workers
     tq.kv_clear(keys=batch.keys, partition_id="train")

@@ -1,5 +1,7 @@
 import json
 import math
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rsreward_verl.reward import compute_score
+from rsreward_verl.weights import WatchCounts
 from verl.trainer.ppo.metric_utils import process_validation_metrics
 from verl.trainer.ppo.reward import load_reward_manager
 from verl_rows import OUR_FUNCTION, OUR_MANAGER, rollout, rsvg_config, tokenizer_of, truth, verl_config
@@ -16,7 +19,7 @@ import rsreward
 GOOD = "<think>Left of the pier.</think><answer>[100, 200, 300, 400]</answer>"
 TEXTS = [GOOD, "[100, 200, 300, 300]", "I see no ship.", "<think>a</think><answer>[300, 200, 100, 400]</answer>", ""]
 BOX = [80, 160, 240, 400]
-KEYS = {"score", "iou", "proximity", "format", "parsed", "box"}
+KEYS = {"score", "iou", "proximity", "format", "parsed", "box", "watch"}
 SPACE = {"function": "+reward.custom_reward_function.reward_kwargs.", "manager": "+reward.reward_kwargs."}
 ROUTES = {"function": OUR_FUNCTION, "manager": OUR_MANAGER}
 
@@ -68,7 +71,7 @@ def test_parts_of_a_good_and_of_a_missing_answer():
     assert good["score"] == pytest.approx(good["iou"] + 0.1 * good["proximity"] + 1)
     assert (good["format"], good["parsed"], json.loads(good["box"])) == (1, 1, [80, 160, 240, 320])
     missing = compute_score("rsvg", "I see no ship.", truth(BOX), space="qwen3-vl")
-    assert missing == {"score": 0, "iou": 0, "proximity": 0, "format": 0, "parsed": 0, "box": ""}
+    assert missing == dict.fromkeys(KEYS, 0) | {"box": "", "watch": missing["watch"]}
 
 
 def test_the_bounds_of_the_image_processor_reach_the_space():
@@ -119,7 +122,7 @@ def test_whatever_a_model_writes_the_keys_are_the_same_and_the_numbers_finite(te
     result = compute_score("rsvg", text, truth(bbox), space="qwen2.5-vl")
     assert set(result) == KEYS
     assert "reward" not in result
-    assert all(math.isfinite(value) for key, value in result.items() if key != "box")
+    assert all(math.isfinite(value) for key, value in result.items() if key not in ("box", "watch"))
     assert result["box"] == "" or json.loads(result["box"])
 
 
@@ -131,6 +134,29 @@ def test_verls_validation_averages_the_parts_and_skips_the_box():
     assert metrics["iou"]["mean@1"] == pytest.approx(np.mean(columns["iou"]))
     assert metrics["parsed"]["mean@1"] == pytest.approx(3 / 5)
     assert "box" not in metrics
+    assert "watch" not in metrics
+
+
+def test_what_does_not_fit_is_told_once_and_counted_for_the_trainer():
+    """From four threads, as verl's manager scores."""
+    rows = [(f"[0.1, 0.1, 0.4, 0.{500 + i}]", truth([80, 80, 320, 300 + i])) for i in range(200)]
+
+    def scored(row, **options):
+        return compute_score("rsvg", *row, space="qwen3-vl", **options)
+
+    with warnings.catch_warnings(action="error"):
+        plain = [scored(row, watch=False) for row in rows]
+    assert {each["watch"] for each in plain} == {""}
+    with pytest.warns(UserWarning, match="of 64 answers lie within 0..1") as told, ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(scored, rows))
+    assert len(told) == 1
+    assert [each | {"watch": ""} for each in results] == plain
+    counts = WatchCounts()([each["watch"] for each in results])
+    assert counts == {"watch/answers-in-unit": 128}
+    with warnings.catch_warnings(action="error"):
+        for row in rows:
+            scored(row)
+    assert WatchCounts()([scored(rows[0])["watch"]]) == {"watch/answers-in-unit": 256}
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,8 @@ def test_a_run_without_the_section_goes_through_untouched():
 
 
 def test_statistics_come_with_the_metrics_of_their_step_only():
-    data = batch(iou=np.array(IOUS))
+    reports = ['{"a": {"whole-image": 3}}', "", '{"b": {"whole-image": 1, "same-box": 9}}', *[""] * 4]
+    data = batch(iou=np.array(IOUS), watch=np.array(reports))
     advantages(verl_config(*OLD, *SECTION), data)
     for name in ("token_level_scores", "prompts", "responses"):
         data.batch[name] = data.batch["response_mask"]
@@ -77,7 +78,9 @@ def test_statistics_come_with_the_metrics_of_their_step_only():
     metrics = ray_trainer.compute_data_metrics(data, use_critic=False)
     assert metrics["consistency/iou_mean"] == pytest.approx((np.mean(IOUS[::2]) + np.mean(IOUS[1::2])) / 2)
     assert metrics["critic/score/mean"] > 0
-    assert not any(name.startswith("consistency") for name in ray_trainer.compute_data_metrics(data, use_critic=False))
+    assert (metrics["watch/whole-image"], metrics["watch/same-box"]) == (4, 9)
+    again = ray_trainer.compute_data_metrics(data, use_critic=False)
+    assert not any(name.startswith(("consistency", "watch")) for name in again)
 
 
 def test_a_reward_without_iou_is_told():

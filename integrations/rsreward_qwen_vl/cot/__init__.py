@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Chain:
-    """What a source wrote for one example: the completion and the tokens it cost, or why there is none."""
+    """What a source wrote for one example: the completion and its tokens, or the reason why there is none."""
 
     example: Example
     completion: str | None = None
@@ -48,11 +48,11 @@ async def collect(
 ) -> dict[str, Any]:
     """Ask the source for the chains that `out/chains.jsonl` does not hold yet, judge them all, write `out/cot.parquet`.
 
-    Every chain is written as it comes, so that a run that was cut off goes on where it stopped. Requests that failed
-    are not written: the next run asks again. `settings` are those that all chains in `out` share.
+    Every chain is written as it comes, so that the next run continues where this one stopped. Failed requests are not
+    written: the next run asks again. `settings` are what all chains in `out` share.
 
     Returns:
-        What `out/report.json` holds: chains kept, dropped by reason, failed by reason, and tokens.
+        The content of `out/report.json`: how many chains were kept, dropped and failed, by reason, and tokens.
     """
     wanted = keyed(examples)
     failed: Counter[str] = Counter()

@@ -10,7 +10,7 @@ from rsreward import Space, format_reward, iou, parse_answer, parse_box_sets, pa
 
 from .instruction import teacher_instruction
 
-RUN = 8  # words in a row that stand in the instruction as well are copied
+RUN = 8  # so many words in a row that also stand in the instruction count as copied
 _TOLD = re.compile(
     r"\b(?:given|provided|true|known|specified)\s+(?:bounding\s+)?box\b|\bground[- ]truth\b", re.IGNORECASE
 )
@@ -18,7 +18,7 @@ _TOLD = re.compile(
 REASONS = {
     "incomplete": "it is not <think>...</think><answer>...</answer> with one box",
     "wrong-box": "the box of its answer overlaps the true one by less than the threshold",
-    "inconsistent": "it speaks of boxes, and none of them is that of its answer",
+    "inconsistent": "it mentions boxes, and none of them is the box of its answer",
     "copied": "it repeats the instruction, or says that it was told the box",
 }
 
@@ -46,7 +46,7 @@ class Filter:
         thought = completion.partition("<think>")[2].partition("</think>")[0]
         (mentioned,) = parse_box_sets([thought], **size)  # type: ignore[arg-type]
         mentioned = mentioned[mentioned.isfinite().all(-1)]
-        points = parse_answer(thought).dialect == "corner-pairs"  # two places in a row, as people name them
+        points = parse_answer(thought).dialect == "corner-pairs"  # two points in a row, which are not a box in prose
         if not points and len(mentioned) and iou(mentioned, answer).max().item() < self.min_iou:
             return "inconsistent"
         return "copied" if self._is_copied(thought, example) else None

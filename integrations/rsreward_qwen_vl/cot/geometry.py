@@ -1,4 +1,4 @@
-"""Chains for synthetic scenes, from the scene's geometry alone."""
+"""Chains for synthetic scenes, from the geometry of the scene."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,7 +11,7 @@ from . import Chain
 
 
 async def from_geometry(examples: Iterator[Example]) -> AsyncIterator[Chain]:
-    """The chains of scenes, whose source_id is level:seed."""
+    """The chains of scenes. The source_id of a scene is level:seed."""
     for example in examples:
         if example.dataset != "scenes":
             raise InputError(f"the data set {example.dataset} needs a teacher: give --endpoint and --model.")

@@ -1,4 +1,4 @@
-"""What a teacher is asked that is shown the true box and writes the reasoning that leads to it."""
+"""The instruction for a teacher that sees the true box and writes the reasoning that leads to it."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,9 @@ TEACHER_INSTRUCTION = (
 
 
 def teacher_instruction(query: str, box: Sequence[float], width: int, height: int, space: Space) -> str:
-    """What a teacher is asked that is shown the true box and writes the reasoning that leads to it.
+    """The instruction for a teacher that sees the true box and writes the reasoning that leads to it.
 
-    The box is given in the student's coordinate space, so that the chain can be learned from as it is written.
+    The box is given in the student's coordinate space, so that the student can learn the chain as it is written.
 
     >>> from rsreward import SPACES
     >>> print(teacher_instruction("the left ship", [80, 160, 240, 320], 800, 800, SPACES["qwen3-vl"])[:92])

@@ -36,7 +36,7 @@ class Teacher:
     think_in_prompt: bool = False
 
     async def __call__(self, examples: Iterator[Example]) -> AsyncIterator[Chain]:
-        """Ask for every example; chains come as they are finished.
+        """Ask for every example. Chains come in the order in which they are finished.
 
         Raises:
             InputError: if the endpoint refuses the key or the model.

@@ -24,9 +24,9 @@ IMAGE_TOKENS = {
 
 
 class _ImageOnly:
-    """A Qwen-VL processor without its video half, which alone would need torchvision.
+    """A Qwen-VL processor without its video half, the only part that needs torchvision.
 
-    transformers reads the parts of a processor off the signature of its `__init__`.
+    transformers takes the parts of a processor from the signature of its `__init__`.
     """
 
     def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **kwargs):  # type: ignore[no-untyped-def]
@@ -59,7 +59,7 @@ def load_processor(model: str, min_pixels: int | None = None, max_pixels: int | 
 
     Args:
         model: its name or its folder.
-        min_pixels, max_pixels: bounds of a resized image, where they are not to be those that were saved.
+        min_pixels, max_pixels: bounds of a resized image. None: those that were saved.
     """
     try:
         if is_torchvision_available():

@@ -1,4 +1,4 @@
-"""A Qwen-VL of one to two million parameters, from the real config classes, and all it needs, made on the spot."""
+"""A Qwen-VL of one to two million parameters, from the real config classes, with its tokenizer and processor."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,7 +34,7 @@ CHAT_TEMPLATE = """\
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 512) -> PreTrainedTokenizerFast:
-    """A byte-level BPE with Qwen's special tokens. A number is one token, and so may a stock phrase between two be."""
+    """A byte-level BPE with Qwen's special tokens. A number is one token, a frequent phrase may be."""
     tokenizer = Tokenizer(models.BPE())
     pieces = Regex(r"\p{N}+|[^\p{N}]+")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -61,7 +61,7 @@ PATCH_SIZE = {"qwen3-vl": 16, "qwen2.5-vl": 14}
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast, family: str, image_size: int) -> ProcessorMixin:
-    """The processor of a tiny model that sees square images as `image_size` x `image_size`."""
+    """The processor of a tiny model, which resizes square images to `image_size` x `image_size`."""
     images = Qwen2VLImageProcessorPil(
         patch_size=PATCH_SIZE[family], size={"shortest_edge": image_size**2, "longest_edge": image_size**2}
     )
@@ -81,9 +81,9 @@ def build_model(
 ) -> PreTrainedModel:
     """A randomly initialised Qwen-VL that learns where things are within minutes.
 
-    The usual initialisation (0.02) is for wide layers: at this width activations would all but vanish. Here weights
-    are of the size 1 / sqrt(width), and the vision tower's positions start as sines, about as loud as the patches.
-    Without that the model knows for thousands of steps what is in an image, but not where.
+    The usual initialisation (0.02) is for wide layers: at this width activations would almost vanish. Here weights have
+    the size 1 / sqrt(width), and the positions of the vision tower start as sines, about as loud as the patches.
+    Without these the model learns what is in an image, but for thousands of steps not where.
     """
     torch.manual_seed(seed)
     initializer_range = 0.1
@@ -134,7 +134,7 @@ def look_once(model: PreTrainedModel) -> None:
         places = torch.arange(len(images), device=which.device)
         first = places.new_full((len(keys),), len(images)).scatter_reduce(0, which, places, "amin")
         if not torch.equal(images[first][which], images) or not torch.equal(grid_thw, grid_thw[:1].expand_as(grid_thw)):
-            return see(hidden_states, grid_thw=grid_thw, **kwargs)  # other images of one sum, or of several sizes
+            return see(hidden_states, grid_thw=grid_thw, **kwargs)  # two images of one sum, or several sizes
         patches = hidden_states.view(len(images), -1, hidden_states.shape[-1])[first].flatten(0, 1)
         seen = see(patches, grid_thw=grid_thw[first], **kwargs)
 

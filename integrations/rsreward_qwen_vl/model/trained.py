@@ -1,4 +1,4 @@
-"""What the folder of a trained model tells: its plan, its coordinate space, its newest checkpoint."""
+"""What the folder of a model says: its plan, its coordinate space, its newest checkpoint."""
 
 import json
 from pathlib import Path
@@ -13,24 +13,24 @@ from ..arguments import FrameArguments
 
 
 def plan_of(model: str) -> dict[str, Any]:
-    """The plan that a model of this recipe was trained by; empty for other models."""
+    """The plan that a model of this recipe was trained by. Empty for other models."""
     path = Path(model) / "plan.json"
     try:
         plan = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError:
         plan = None
     if not isinstance(plan, dict):
-        raise InputError(f"{path} is broken: name --space and --template, and remove it.")
+        raise InputError(f"{path} is damaged: remove it, and give --space and --template yourself.")
     return plan
 
 
 def space_of(model: str, told: FrameArguments | None = None, processor: Any = None) -> Space:
-    """The space that a model answers in: the one that is told, else the one that it was trained in, or its family's.
+    """The space that a model answers in: the one that the user named, else the one it was trained in, or its family's.
 
     Args:
-        model: its folder or its name; the name of a space will do.
-        told: what a person says about it.
-        processor: the model's, where it is at hand. Its bounds are the space's then; otherwise those that are told.
+        model: its folder or its name, or the name of a space.
+        told: what the user said about it.
+        processor: the model's, if it was loaded. The space then takes its bounds, otherwise those that the user gave.
 
     Raises:
         InputError: if the space is unknown, or does not go with the model's processor.
@@ -60,7 +60,7 @@ def space_of(model: str, told: FrameArguments | None = None, processor: Any = No
 
 
 def _family_of(model: str) -> Space:
-    """The space of a model's family: by its name, else by what the `config.json` of its folder says it is."""
+    """The space of a model's family: by its name, else by `model_type` in the `config.json` of its folder."""
     folder = Path(model)
     if model in SPACES:
         return SPACES[model]
@@ -69,8 +69,8 @@ def _family_of(model: str) -> Space:
     except ValueError:
         if not folder.exists():
             raise InputError(
-                f"there is no folder {model}, and as a name it tells no family: give the model's folder or name, or "
-                f"--space, one of {', '.join(SPACES)}."
+                f"there is no folder {model}, and the name does not contain a known family: give "
+                f"the model's folder or name, or --space, one of {', '.join(SPACES)}."
             ) from None
         try:
             kind = str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"])
@@ -81,7 +81,7 @@ def _family_of(model: str) -> Space:
 
 
 def _with_bounds_of(space: Space, processor: Any) -> Space:
-    """The space under the bounds by which this processor resizes images, so that rollouts and rewards agree."""
+    """The space with the bounds of this processor, so that rollouts and rewards agree."""
     images = processor.image_processor
     if not space.factor or not hasattr(images, "merge_size"):
         return space
@@ -92,6 +92,6 @@ def _with_bounds_of(space: Space, processor: Any) -> Space:
 
 
 def newest_checkpoint(folder: Path) -> str | None:
-    """The newest one that was written to its end: the trainer's state is its last file."""
+    """The newest complete checkpoint. The trainer's state is the last file that is written."""
     whole = [state.parent for state in folder.glob("checkpoint-[0-9]*/trainer_state.json")]
     return str(max(whole, key=lambda p: int(p.name.split("-")[1]))) if whole else None

@@ -11,6 +11,7 @@ try:
     import typer
 
     from .data import app as data_app
+    from .landscape import landscape
     from .score import compare, score
     from .terminal import console, printable, say
 except ImportError as error:
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command()(score)
 app.command()(compare)
+app.command()(landscape)
 extra_of: dict[str | None, str] = {}  # the extra that a command of another package needs
 for addition in entry_points(group="rsreward.commands"):  # a typer app each, named after the extra that it needs
     added = addition.load()

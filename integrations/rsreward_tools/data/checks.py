@@ -1,4 +1,4 @@
-"""What every data set goes through, published or one's own: its images, its sizes, its boxes and its words."""
+"""The checks of every data set, published or your own: images, sizes, boxes and texts."""
 
 from collections.abc import Iterable, Iterator
 from math import isfinite
@@ -8,16 +8,16 @@ from typing import Any
 from rsreward.coordinates import MAX_SIDE
 
 from ..errors import InputError
-from .example import WILD, Example, Flaw, Record, inside, mend
+from .example import WILD, Example, Flaw, Record, inside, repair_box
 from .images import image_size
 
 Size = tuple[int, int]
 
 
 def checked(records: Iterable[Record | Flaw], root: Path, dataset: str) -> Iterator[Example | Flaw]:
-    """The examples of records whose values can be used, and between them what is wrong.
+    """The examples of usable records, and between them the flaws that were found.
 
-    The size is that of the image's file where it is there, else the annotation's. Boxes are brought into the image.
+    The size is that of the image file if there is one, else the annotation's. Boxes are clipped to the image.
 
     Raises:
         InputError: if a file name leads out of the root.
@@ -52,7 +52,7 @@ def checked(records: Iterable[Record | Flaw], root: Path, dataset: str) -> Itera
 
 
 def _size_of_file(root: Path, image: str) -> Size | str | None:
-    """The size of an image; what is wrong with its file; None where there is none."""
+    """The size of an image file, or what is wrong with it; None if there is no file."""
     path = inside(root, image)
     if not path.exists():
         return None
@@ -79,9 +79,9 @@ def _example(record: Record, size: Size, dataset: str) -> Iterator[Example | Fla
         return
     kept = []
     for box in boxes:
-        mended, flaws = mend(box, *size, where)
+        repaired_box, flaws = repair_box(box, *size, where)
         yield from flaws
-        kept.append(mended)
+        kept.append(repaired_box)
     whole = [box for box in kept if box is not None]
     if len(whole) < len(boxes):
         return

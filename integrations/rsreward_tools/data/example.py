@@ -25,11 +25,11 @@ class Example:
         width, height: of the image in pixels.
         query: the referring expression.
         boxes: horizontal boxes `[x1, y1, x2, y2]` in pixels, the question's objects.
-        oriented: the same objects as `[cx, cy, w, h, angle]`, radians from +x towards +y; None where not known.
-        category: the object's class; None where not known.
-        unique: whether the class occurs once in the image; None where not known.
+        oriented: the same objects as `[cx, cy, w, h, angle]`, radians from +x towards +y; None where unknown.
+        category: the object's class; None where unknown.
+        unique: whether the class occurs once in the image; None where unknown.
         split: "train", "val" or "test".
-        dataset: a key of `DATASETS`, "scenes", or the name of one's own.
+        dataset: a key of `DATASETS`, "scenes", or the name of the file or folder that it was read from.
         source_id: which annotation of the data set this is.
     """
 
@@ -48,11 +48,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Record:
-    """A question as a data set's files hold it, before its image and its values are looked at.
+    """A question as the files of a data set hold it. Its image and its values are not checked yet.
 
     Attributes:
         where: which annotation this is, as flaws name it.
-        size: width and height as the files tell them; None where they do not.
+        size: width and height as the files say; None where they do not.
         boxes: the horizontal and the oriented boxes in pixels of an image of this width and height. It raises a
             ValueError that says what is wrong with them.
         image, query, category, unique, split, source_id: as in `Example`.
@@ -83,7 +83,7 @@ def in_pixels(box: list[float]) -> Callable[[int, int], tuple[Boxes, Boxes | Non
     return lambda width, height: ([box], None)
 
 
-# What a record raises that is not of its layout. It is counted as a flaw.
+# What reading a record raises if it does not have the layout of its data set. The record is counted as a flaw.
 WILD = (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError)
 
 
@@ -93,7 +93,7 @@ def unusable(where: str, error: Exception) -> Flaw:
 
 
 class LayoutError(InputError):
-    """Something that a data set's root folder should hold is not there."""
+    """Something is missing in the root folder of a data set."""
 
 
 SPLITS = ("train", "val", "test")
@@ -122,7 +122,7 @@ def read_examples(path: Path) -> Iterator[Example]:
     """The examples of a Parquet file that `write_examples` wrote.
 
     Raises:
-        InputError: if there is none, it is another file, or a row holds something else.
+        InputError: if the file does not exist or was written by something else, or if a row has a wrong value.
     """
     file = parquet(path, "rsreward data prepare")
     missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
@@ -189,10 +189,10 @@ _COLUMNS: dict[str, tuple[Callable[[Any], bool], str]] = dict.fromkeys(_TEXTS, (
 
 
 def parquet(path: Path, command: str) -> pq.ParquetFile:
-    """A Parquet file that this command makes.
+    """Open a Parquet file that this command makes.
 
     Raises:
-        InputError: if there is none, or it is not Parquet.
+        InputError: if it does not exist or is not Parquet.
     """
     try:
         return pq.ParquetFile(regular_file(path))
@@ -203,10 +203,10 @@ def parquet(path: Path, command: str) -> pq.ParquetFile:
 
 
 def inside(root: Path, name: str) -> Path:
-    """The path of a file below `root` that data names.
+    """The path of a file that a data set names, below its root folder.
 
     Raises:
-        InputError: if the name leads out of it, also through a link, or cannot be the name of a file.
+        InputError: if the name leads out of the root, also through a link, or cannot be the name of a file.
     """
     relative = PurePosixPath(name.replace("\\", "/"))
     if not relative.parts or relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
@@ -224,12 +224,12 @@ def inside(root: Path, name: str) -> Path:
     return path
 
 
-def mend(box: Sequence[float], width: int, height: int, where: str) -> tuple[list[float] | None, list[Flaw]]:
-    """A published box with its corners in order and inside the image, and what had to be mended.
+def repair_box(box: Sequence[float], width: int, height: int, where: str) -> tuple[list[float] | None, list[Flaw]]:
+    """A box with its corners in order and inside the image, and what had to be repaired.
 
-    >>> mend([30.0, 10.0, 20.0, 900.0], 800, 800, "line 3")[0]
+    >>> repair_box([30.0, 10.0, 20.0, 900.0], 800, 800, "line 3")[0]
     [20.0, 10.0, 30.0, 800.0]
-    >>> mend([30.0, 10.0, 30.0, 20.0], 800, 800, "line 4")[1]
+    >>> repair_box([30.0, 10.0, 30.0, 20.0], 800, 800, "line 4")[1]
     [Flaw(where='line 4', what='the box [30.0, 10.0, 30.0, 20.0] has no area', repaired=False)]
     """
     if not all(map(isfinite, box)):

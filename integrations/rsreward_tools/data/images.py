@@ -1,7 +1,7 @@
 """Images of a data set: opened for a model that is here, or as a message to one behind an endpoint.
 
-Everywhere in this package an image is what is seen when it is turned as its EXIF orientation says; sizes and boxes are
-those of the turned image.
+Everywhere in this package an image is turned as its EXIF orientation says. Sizes and boxes are those of the turned
+image.
 """
 
 import base64
@@ -26,7 +26,7 @@ def open_image(path: Path) -> Image.Image:
     """The image in RGB, turned as its EXIF says. Values of 16 or 32 bits, or floats, are scaled by `to_8_bits`.
 
     Raises:
-        InputError: if there is none, it cannot be read whole, or it has colours of 16 bits, which Pillow cuts to 8.
+        InputError: if there is no image, it is truncated, or it has colours of 16 bits, which Pillow cuts to 8.
     """
     with _opened(path) as image:
         return _as_rgb(image)
@@ -36,7 +36,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """Width and height of the turned image, from the file's header.
 
     Raises:
-        InputError: if there is none, or its header cannot be read.
+        InputError: if there is no image, or its header cannot be read.
     """
     with _opened(path) as image:
         width, height = image.size
@@ -44,9 +44,9 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def image_bytes(path: Path) -> tuple[bytes, str]:
-    """A file that every program shows alike, and its format.
+    """The bytes of a file that every program shows alike, and its format.
 
-    The file as it is where it is a JPEG, PNG or WebP of 8 bits that need not be turned, else a PNG of `open_image`.
+    The file itself if it is an upright JPEG, PNG or WebP of 8 bits, else a PNG of `open_image`.
 
     Raises:
         InputError: as in `open_image`.
@@ -61,7 +61,7 @@ def image_bytes(path: Path) -> tuple[bytes, str]:
 
 
 def check_image(path: Path) -> None:
-    """Refuse an image that is not there, cannot be read whole, or that other programs show otherwise than we do.
+    """Refuse an image that is missing or truncated, or that other programs show in another way.
 
     Raises:
         InputError: naming it.
@@ -76,7 +76,7 @@ def chat(path: Path, text: str) -> list[Any]:
     """The messages that show an image and say a text, in the chat-completions protocol.
 
     Raises:
-        InputError: if there is no such image, or it cannot be read whole.
+        InputError: if there is no such image, or it is truncated.
     """
     data, kind = image_bytes(path)
     url = f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode()}"
@@ -87,8 +87,8 @@ def chat(path: Path, text: str) -> list[Any]:
 def to_8_bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Values of any range as 0 to 255: the 2nd percentile becomes 0, the 98th 255, what lies between is linear.
 
-    It is the usual stretch of geographic information systems. Where the two percentiles are equal the least and the
-    greatest value take their places; values that are not finite become 0.
+    This is the usual stretch of geographic information systems. If the two percentiles are equal, the least and the
+    greatest value take their places. Values that are not finite become 0.
 
     >>> to_8_bits(np.array([[0, 2048, 4095]], dtype=np.uint16))
     array([[  0, 127, 255]], dtype=uint8)
@@ -112,7 +112,7 @@ def shown_alike(image: Image.Image) -> bool:
 
 
 def check_whole(image: Image.Image) -> None:
-    """Decode an image, a JPEG at an eighth of its size, which is faster: an error tells that it is cut off."""
+    """Decode an image, which raises an error if it is truncated. A JPEG is decoded at an eighth of its size: faster."""
     image.draft(image.mode, (image.width // 8, image.height // 8))
     image.load()
 

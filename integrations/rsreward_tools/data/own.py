@@ -1,4 +1,4 @@
-"""One's own files as a data set: JSONL, JSON, Parquet, COCO and DOTA's label folders."""
+"""Your own files as a data set: JSONL, JSON, Parquet, COCO and DOTA's label folders."""
 
 import json
 import random
@@ -32,13 +32,13 @@ PLAIN = Reading()
 
 @dataclass(frozen=True)
 class Splitting:
-    """Which split an example is in.
+    """Which split an example belongs to.
 
     Attributes:
-        all_in: the split of all. None: what the file says, else by the shares.
+        all_in: the split of all examples. None: the one that the file says, else one drawn by the shares.
         val, test: shares of the images.
         seed: of the draw.
-        group: finds in the name of an image what images that stay together share. None: the photograph's name.
+        group: finds the part of an image's name by which images stay together. None: the photograph's name.
     """
 
     all_in: str | None = None
@@ -62,11 +62,11 @@ def prepare_own(
     one_box: bool = False,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Report:
-    """Write `train.parquet`, `val.parquet` and `test.parquet` of one's own data, and `report.json`.
+    """Write `train.parquet`, `val.parquet` and `test.parquet` of your own data, and `report.json`.
 
     Args:
         source: a file of rows or in COCO's form; a folder with such files named train, val and test; or DOTA's labels.
-        images: the folder below which the images lie. None: that of the source.
+        images: the root folder of the images. None: the folder of the source.
         reading, pattern: as in `load_rows`.
         one_box: whether questions with several boxes are left out; `grpo` and `evaluate` take those with one.
 
@@ -76,7 +76,7 @@ def prepare_own(
     check_out(out, [source, *(path for _, path in _parts(source))])
     root = images or _home(source)
     if not root.is_dir():
-        raise InputError(f"--images {root} is not a folder: name the one below which the images lie.")
+        raise InputError(f"--images {root} is not a folder: name the root folder of the images.")
     items = list(checked(_load(source, root, reading, pattern), root, source.stem))
     if one_box:
         items = [
@@ -101,10 +101,10 @@ def prepare_own(
 
 
 def split(items: Iterable[Example | Flaw], splitting: Splitting) -> list[Example | Flaw]:
-    """Give examples that have no split one, so that images of a group are in one split.
+    """Give a split to the examples that have none. All images of a group get the same split.
 
-    Groups come from the largest to the smallest, equal ones as the seed shuffles them, and each goes to the split that
-    lacks most images then.
+    Groups are taken from the largest to the smallest, those of equal size in the order that the seed gives. Each goes
+    to the split that lacks the most images at that point.
     """
     items = list(items)
     key = {e.image: _group(e.image, splitting.group) for e in items if isinstance(e, Example)}
@@ -126,7 +126,7 @@ def split(items: Iterable[Example | Flaw], splitting: Splitting) -> list[Example
 
 
 def notes(items: Iterable[Example | Flaw], examples: list[Example]) -> list[str]:
-    """What a person should know before training on it."""
+    """What you should know before you train on these examples."""
     out_of = {item.where for item in items if isinstance(item, Flaw) and LEAVES in item.what}
     splits: dict[str, set[str]] = {}
     for example in examples:
@@ -140,7 +140,7 @@ def notes(items: Iterable[Example | Flaw], examples: list[Example]) -> list[str]
             "corners in pixels of the original images, say --target-format and --target-space."
         )
     if torn:
-        said.append(f"{len(torn):,} images are in two splits, such as {torn[0]}: what is trained on is no test.")
+        said.append(f"{len(torn):,} images are in two splits, such as {torn[0]}: do not test on what you train on.")
     if several:
         said.append(f"{several:,} questions have several boxes: grpo and evaluate take those with one (--one-box).")
     return said + _findings(examples)
@@ -199,7 +199,7 @@ def _say_themselves(what: str, reading: Reading) -> None:
 
 
 def _rows(path: Path) -> dict[str, Any] | Iterable[tuple[str, Any]]:
-    """The rows of a file, each with what it is called; or COCO's object."""
+    """The rows of a file, each with its name for messages; or COCO's object."""
     if path.suffix.lower() == ".parquet":
         return _of_parquet(path)
     data = read_file(path)

@@ -1,4 +1,4 @@
-"""The one place for what the model is asked and how it is to answer: the same bytes in SFT, GRPO and evaluation."""
+"""What the model is asked and how it should answer, in one place: the same bytes in SFT, GRPO and evaluation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,10 +22,10 @@ def instruction(query: str, template: str = SHORT) -> str:
 
 
 def template_holding_query(template: str) -> str:
-    """The template.
+    """The template, if it has a place for the query.
 
     Raises:
-        InputError: if the query has no place in it.
+        InputError: if it has none.
     """
     if "{query}" not in template:
         raise InputError("--template must hold {query}, where the referring expression goes.")
@@ -38,7 +38,7 @@ def prompt(query: str, template: str = SHORT) -> list[dict[str, Any]]:
 
 
 def response(thought: str, box: Sequence[int]) -> str:
-    """What the model is to say.
+    """What the model should say.
 
     >>> response("The ships are at (200, 300) and (700, 300).", [100, 250, 300, 350])
     '<think>The ships are at (200, 300) and (700, 300).</think><answer>[100, 250, 300, 350]</answer>'

@@ -22,7 +22,7 @@ class Source:
 
     Attributes:
         loader: reads its layout.
-        home: where its download is described; fetching it, and its licence, are the user's.
+        home: where its download is described. Users fetch it themselves, under its licence.
         layout: what the root folder must hold.
         counts: the published number of examples by split.
     """
@@ -59,10 +59,10 @@ DATASETS = {
 
 
 def load(name: str, root: Path) -> Iterator[Example | Flaw]:
-    """The examples of a data set in a fixed order, and between them what is wrong in its files.
+    """The examples of a data set in a fixed order, and between them the flaws of its files.
 
     Raises:
-        InputError: if the data set is unknown, its folder is not there, or its files are not of its layout.
+        InputError: if the data set is unknown, its folder does not exist, or its files have another layout.
     """
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}: use one of {', '.join(DATASETS)}.")
@@ -83,8 +83,8 @@ def prepare(name: str, root: Path, out: Path, *, progress: Callable[[int], None]
     """Write `train.parquet`, `val.parquet` and `test.parquet` of a data set, and `report.json`.
 
     Returns:
-        What `report.json` holds: examples by split, next to the published counts where they differ; images without a
-        file; flaws, repaired and dropped, of which the first are listed.
+        The content of `report.json`: examples by split, with the published counts where they differ; images without a
+        file; how many flaws were repaired and dropped, and the first of them.
     """
     check_out(out)
     items = load(name, root)
@@ -100,7 +100,7 @@ def prepare(name: str, root: Path, out: Path, *, progress: Callable[[int], None]
 
 
 def photograph(image: str) -> str:
-    """What names the photograph that an image or a patch of one was made from.
+    """The name of the photograph that an image, or a patch of one, was made from.
 
     >>> photograph("JPEGImages/05863.jpg"), photograph("Images_val/05863_0000.png")
     ('05863', '05863')
@@ -109,9 +109,9 @@ def photograph(image: str) -> str:
 
 
 def shared_photographs(first: Path, second: Path) -> Counter[str]:
-    """Photographs that two Parquet files share, by name, with the number of examples of the second that use each.
+    """Photographs that two Parquet files share, by name, with the number of examples of the second file for each.
 
-    Training on one and testing on the other leaks. DIOR-RSVG and VRSBench share some.
+    To train on one and test on the other is a leak. DIOR-RSVG and VRSBench share some photographs.
     """
     known = {photograph(example.image) for example in read_examples(first)}
     return Counter(p for example in read_examples(second) if (p := photograph(example.image)) in known)

@@ -1,4 +1,4 @@
-"""What `rsreward data prepare` writes: a table a split, and a report of what is wrong with the files."""
+"""What `rsreward data prepare` writes: a table for each split, and a report of the flaws of the files."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..files import file_to_write, folder_to_write, not_a_file, not_of_another, writing
+from ..files import file_to_write, folder_to_write, refuse_file_as_folder, refuse_foreign_folder, writing
 from .example import SPLITS, Example, Flaw, inside, write_rows
 
 SHOWN = 200
@@ -14,22 +14,22 @@ Report = dict[str, Any]
 
 
 def check_out(out: Path, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a folder whose tables are something else than this command's, or among what it reads.
+    """Refuse an output folder whose tables another program wrote, or that are inputs of this command.
 
     Raises:
-        InputError: naming it.
+        InputError: naming the folder or the file.
     """
-    not_a_file("--out", out)
+    refuse_file_as_folder("--out", out)
     tables = [f"{split}.parquet" for split in SPLITS]
     for name in (*tables, "report.json"):
         file_to_write("--out", out / name, inputs)
-    not_of_another("--out", out, "report.json", *tables)
+    refuse_foreign_folder("--out", out, "report.json", *tables)
 
 
 def sort_out(
     items: Iterable[Example | Flaw], root: Path, about: Report, progress: Callable[[int], None]
 ) -> tuple[list[Example], Report]:
-    """The examples, and the report: what it is about, then counts of examples, images and flaws, the first listed."""
+    """The examples, and the report: `about`, then counts of examples, images and flaws, and the first flaws."""
     examples: list[Example] = []
     flaws: list[Flaw] = []
     for count, item in enumerate(items):
@@ -54,7 +54,7 @@ def sort_out(
 def write_tables(out: Path, examples: list[Example], report: Report) -> None:
     """Write a table for each split that has examples, and `report.json`; remove those of an earlier run.
 
-    Earlier tables stay as they are until all new ones are whole.
+    Earlier tables stay as they are until all new ones are complete.
 
     Raises:
         InputError: if the folder or a file cannot be written.

@@ -67,15 +67,16 @@ def verl_row(
     """One row.
 
     Args:
-        image: as it is, to be embedded as PNG; or where it lies, which must be the same on every node.
-        query: what is to be found, such as "the left ship".
+        image: an image, which is embedded as PNG; or its path, which must be the same on every node.
+        query: what to find, such as "the left ship".
         template: what the user says, with {query} in it.
-        embed: whether the image goes into the row: its file, or a PNG where it has to be turned or scaled first.
+        embed: whether an image that is given by its path goes into the row: its file, or a PNG of it if it has to be
+            turned or scaled first.
         bbox: the true box in pixels of this image: `[x1, y1, x2, y2]`, `[cx, cy, w, h, angle]`, or a list of boxes.
         data_source: the data set; verl's validation metrics are by data set.
 
     Raises:
-        InputError: if the image cannot be read whole.
+        InputError: if the image is missing or truncated.
 
     >>> row = verl_row(Image.new("RGB", (64, 48)), "the pier", [1, 2, 3, 4], data_source="a", split="train", index=0)
     >>> row["reward_model"]["ground_truth"], row["prompt"][0]["content"][:24]
@@ -94,7 +95,7 @@ def verl_row(
         image.save(png, "PNG")
         stored = {"bytes": png.getvalue(), "path": None}
     truth = {"bbox": bbox, "width": width, "height": height}
-    # verl looks for this word, one for each image, so a query must not hold it.
+    # verl looks for one such word for each image, so the query must not contain any.
     query_only = query.replace("<image>", "").replace("<video>", "").replace("<audio>", "")
     text = "<image>" + instruction(query_only, template)
     return {
@@ -108,7 +109,7 @@ def verl_row(
 
 
 def write_parquet(rows: Iterable[dict[str, Any]], file: Path) -> int:
-    """Write rows as they come, the file under its name only when it is whole; return how many."""
+    """Write rows as they come, and return how many. The file gets its name when it is complete."""
     written, rows = 0, iter(rows)
     with writing(file) as part, pq.ParquetWriter(part, SCHEMA) as writer:
         while some := list(islice(rows, ROWS_AT_ONCE)):
@@ -123,7 +124,7 @@ def verl_rows(
     """The rows of a data set's examples; a question with several boxes has a list of them as its truth.
 
     Raises:
-        InputError: if an image cannot be read whole, or has another size than the table says.
+        InputError: if an image is missing or truncated, or has another size than the table says.
     """
     for index, example in enumerate(examples):
         bbox: list[Any] = example.boxes[0] if len(example.boxes) == 1 else example.boxes

@@ -65,15 +65,11 @@ def oriented_iou(pred: Tensor, target: Tensor) -> Tensor:
     return oriented(pred, target, "none", 1.0, 0.0)
 
 
-def consistency_weight(
-    iou: Tensor, *, lambda_mean: float, lambda_var: float, clip: tuple[float, float], normalize: bool
-) -> Tensor:
-    """`consistency.consistency_weight`, float32."""
-    from ...consistency import normalized
+def consistency_weight(iou: Tensor, *, lambda_mean: float, lambda_var: float, clip: tuple[float, float]) -> Tensor:
+    """`consistency.consistency_weight`, float32, not normalized."""
     from .group import group_weight
 
-    weight = group_weight(iou, lambda_mean, lambda_var, *clip)
-    return normalized(weight) if normalize else weight
+    return group_weight(iou, lambda_mean, lambda_var, *clip)
 
 
 def group_agreement(boxes: Tensor) -> Tensor:

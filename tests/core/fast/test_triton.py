@@ -132,7 +132,7 @@ def test_oriented_reward_equals_the_plain_float64_path(form, dtype):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_odd_oriented_rows_score_as_on_the_plain_path(form):
-    pred, target = odd_pairs(20_000, 5)
+    pred, target = odd_pairs(5_000 * SCALE, 5)
     reward = positional_reward(pred, target, proximity=form)
     assert ((reward >= 0) & (reward <= 1.1 + 1e-6)).all()
     rows = (pred[:, 4].abs() < 1e15) & (target[:, 4].abs() < 1e15) | ~torch.cat([pred, target], 1).isfinite().all(1)

@@ -1,4 +1,4 @@
-"""Boxes of one's own files, by `rsreward.truth`, and the questions that labels alone can ask."""
+"""The boxes of your own files, read by `rsreward.truth`, and questions for files that only have labels."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from ..example import Boxes, Record
 
 @dataclass(frozen=True)
 class Reading:
-    """What the numbers of a file are.
+    """What the numbers of a file mean.
 
     Attributes:
-        format: of a box. None: x1, y1, x2, y2, or corners where there are eight numbers or more.
-        space: in which they are written. None: pixels of the original image.
+        format: of a box. None: x1, y1, x2, y2, or the corners of a polygon if there are eight numbers or more.
+        space: the coordinate space of the numbers. None: pixels of the original image.
     """
 
     format: Format | None = None
@@ -47,9 +47,9 @@ def read_boxes(value: Any, reading: Reading, width: int, height: int) -> tuple[B
 def by_category(
     things: Iterable[tuple[str, Any]], image: str, size: tuple[Any, Any] | None, reading: Reading, split: str
 ) -> Iterator[Record]:
-    """The questions that labelled boxes of an image can ask without a referring expression: its categories by name.
+    """Questions for labelled boxes without referring expressions: one for each category of an image, by its name.
 
-    A category that occurs once has one box as its answer, and any other the list of all its boxes.
+    If the category occurs once, the answer is its box, else the list of all its boxes.
     """
     found: dict[str, list[Any]] = {}
     for category, box in things:

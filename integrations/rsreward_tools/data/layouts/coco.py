@@ -12,7 +12,7 @@ XYWH = Reading("xywh")
 
 
 def load_coco(data: dict[str, Any], split: str) -> Iterator[Record | Flaw]:
-    """An annotation's own words, or the categories of an image, see `by_category`; crowds ask nothing."""
+    """Questions from the words of annotations, or from the categories of an image (`by_category`), without crowds."""
     images: dict[Any, Any] = {}
     names: dict[Any, Any] = {}
     yield from by_id(data["images"], "image", images)
@@ -50,7 +50,7 @@ def load_coco(data: dict[str, Any], split: str) -> Iterator[Record | Flaw]:
 
 
 def by_id(entries: Any, what: str, kept: dict[Any, Any]) -> Iterator[Flaw]:
-    """Put the entries of a list of a COCO file into `kept` by their ids, and tell those that are not usable."""
+    """Put the entries of a list of a COCO file into `kept` by their ids, and yield the flaws of the others."""
     for number, entry in enumerate(entries if isinstance(entries, list) else ()):
         try:
             kept[entry["id"]] = entry

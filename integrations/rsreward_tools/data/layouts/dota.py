@@ -20,7 +20,7 @@ def label_folders(folder: Path) -> list[tuple[str, Path]]:
 
 
 def load_dota(folder: Path, root: Path) -> Iterator[Record | Flaw]:
-    """The categories of each image, see `by_category`; the size is that of the image's file."""
+    """Questions for the categories of each image, see `by_category`. The size is that of the image file."""
     for split, labels in label_folders(folder):
         places = [labels.parent, labels.parent / "images", root, root / "images", root / split, root / split / "images"]
         pictures = {

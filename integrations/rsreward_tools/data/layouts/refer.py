@@ -16,7 +16,7 @@ IMAGES = "images/rrsisd/JPEGImages"
 
 
 class _PlainData(pickle.Unpickler):
-    """Lists, dicts, strings and numbers; anything that a pickle would import or call is refused."""
+    """Reads lists, dicts, strings and numbers, and refuses everything that a pickle would import or call."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, and plain data needs none")

@@ -1,4 +1,4 @@
-"""Rows of one's own: plain columns, VLM-R1's conversations, ms-swift's messages with objects."""
+"""Rows of your own files: plain columns, VLM-R1's conversations, ms-swift's messages with objects."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -20,13 +20,13 @@ SWIFT = {"real": Reading("xyxy"), "norm1": Reading("xyxy", SPACES["unit"])}
 def load_rows(
     rows: Iterable[tuple[str, Any]], root: Path, reading: Reading, pattern: re.Pattern[str] | None, split: str
 ) -> Iterator[Record | Flaw]:
-    """The questions of rows, each given with what it is called.
+    """The questions of rows. Each row comes with its name for messages.
 
     Args:
         root: the folder of the images; names may be absolute if they lead into it.
-        reading: what the numbers are, where a row does not say so itself, as ms-swift's `bbox_type` does.
+        reading: what the numbers mean, if the row does not say so itself, as ms-swift's `bbox_type` does.
         pattern: finds the referring expression in a question, as its first group. None: the whole question.
-        split: of rows that name none.
+        split: of rows that do not name one.
     """
     for where, row in rows:
         try:
@@ -67,7 +67,7 @@ def _image(row: Any, root: Path) -> str:
 
 
 def _questions(row: dict[str, Any], reading: Reading) -> Iterator[tuple[str, Any, Reading]]:
-    """The questions of a row with their truths and what the numbers of those are."""
+    """The questions of a row, with their truths and what the numbers of these mean."""
     asked, answered = _said(row)
     if row.get("objects") is not None:
         yield from _swift(row["objects"], asked)
@@ -82,7 +82,7 @@ def _questions(row: dict[str, Any], reading: Reading) -> Iterator[tuple[str, Any
 
 
 def _said(row: dict[str, Any]) -> tuple[str, str | None]:
-    """What the user asks first and the assistant says last, in `messages` or `conversations`."""
+    """The first message of the user and the last of the assistant, in `messages` or `conversations`."""
     said: dict[str, list[str]] = {"user": [], "assistant": []}
     messages = row.get("messages") or row.get("conversations") or []
     if not isinstance(messages, list):
@@ -98,19 +98,19 @@ def _said(row: dict[str, Any]) -> tuple[str, str | None]:
 
 
 def _swift(objects: Any, asked: str) -> Iterator[tuple[str, Any, Reading]]:
-    """One question for each different `ref`; without any, what the user asks, of all boxes."""
+    """One question for each different `ref`. Without `ref`, the user's own question for all boxes."""
     boxes, refs, kind = objects["bbox"], objects.get("ref") or [], objects.get("bbox_type") or "real"
     if kind not in SWIFT:
         raise ValueError(f"its bbox_type {kind!r:.40} is neither real nor norm1")
     if not boxes:
         raise ValueError("its objects have no bbox")
     if not refs and ("<ref-object>" in asked or not asked):
-        raise ValueError("its objects have no ref, and no message says what is asked")
+        raise ValueError("its objects have no ref, and no message asks a question")
     refs = refs or [asked]
     if len(set(refs)) == 1:
         refs = refs[:1] * len(boxes)
     if len(refs) != len(boxes):
-        raise ValueError(f"its objects have {len(refs)} ref and {len(boxes)} bbox, so none belongs to the other")
+        raise ValueError(f"its objects have {len(refs)} ref and {len(boxes)} bbox: they cannot be paired")
     for ref in dict.fromkeys(refs):
         yield ref, [box for of, box in zip(refs, boxes, strict=True) if of == ref], SWIFT[kind]
 

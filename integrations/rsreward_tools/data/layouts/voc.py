@@ -54,7 +54,7 @@ def load_voc(root: Path, dataset: str) -> Iterator[Record | Flaw]:
 
 
 def _boxes(element: Element, width: int, height: int) -> tuple[Boxes, Boxes | None]:
-    """`<bndbox>` and `<robndbox>`, or one of them; the horizontal box of a turned one is the box around it."""
+    """The horizontal and the oriented boxes. Without `<bndbox>` the horizontal box is the one around the turned box."""
     turned, upright = element.find("robndbox"), element.find("bndbox")
     oriented = None if turned is None else _oriented(turned)
     if upright is None and oriented is not None:
@@ -76,7 +76,7 @@ def _oriented(element: Element) -> list[float]:
 
 
 def _splits(root: Path) -> dict[int, str]:
-    """Which split each object counter is in."""
+    """The split of each object counter."""
     splits: dict[int, str] = {}
     for split in SPLITS:
         path = root / f"{split}.txt"
@@ -93,8 +93,8 @@ def _splits(root: Path) -> dict[int, str]:
             if number in splits:
                 raise InputError(
                     f"object {number} is in {splits[number]}.txt and in {path.name}, as are {shared:,} of its "
-                    f"{len(numbers):,}: the split files that DIOR-RSVG was first published with overlap, and who tests "
-                    "on them tests on what was trained on. Take those of its repository today."
+                    f"{len(numbers):,}: the split files that DIOR-RSVG was first published with overlap, so a test "
+                    "on them is a test on the training data. Take those of its repository today."
                 )
             splits[number] = split
     return splits

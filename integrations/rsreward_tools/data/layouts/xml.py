@@ -1,11 +1,12 @@
-"""Annotations in XML, read without entities: neither a bomb of them nor one that names a file or an address."""
+"""Annotations in XML, read without entities, so that none can grow without bound or open a file or an address."""
 
 import re
 from typing import NoReturn
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
-# expat knows Unicode and Latin 1. GB 18030 holds all that the others do, and more than files that declare them say.
+# expat knows Unicode and Latin 1. GB 18030 contains the other Chinese encodings, of which files often use more
+# than they declare.
 CHINESE = {"gb2312", "gbk", "gb18030", "gb_2312-80", "cp936"}
 _DECLARED = re.compile(rb"\s*<\?xml[^>]{1,200}?encoding\s*=\s*[\"']([\w.-]{1,40})[\"']")
 

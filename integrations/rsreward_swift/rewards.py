@@ -1,0 +1,133 @@
+"""The reward functions, called as ms-swift calls them: with the texts, and the dataset's columns by name.
+
+Nothing of swift is imported here.
+"""
+
+import os
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+from torch import Tensor
+
+from rsreward import format_reward, parse_boxes
+from rsreward.answers import completion_text
+from rsreward.coordinates import MAX_SIDE
+from rsreward.positional import positional_parts
+from rsreward.truth import target_boxes
+
+from .options import Options, check_bounds
+
+
+class RSFormat:
+    """`rsreward.format_reward`; swift logs it by the name of this class."""
+
+    def __init__(self, options: Options, args: Any = None) -> None:
+        self.options = options
+
+    def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float]:
+        texts = [completion_text(completion) for completion in completions]
+        options = self.options
+        scores: list[float] = format_reward(texts, kind=options.kind, think_in_prompt=options.think_in_prompt).tolist()
+        return scores
+
+
+class RSPositional:
+    """`rsreward.positional_reward` of the box in the answer; None where a row has no true box, which swift leaves out.
+
+    Args:
+        options: of the plug-in.
+        args: swift's own, not used.
+
+    Raises:
+        ValueError: if swift resizes images otherwise than the space says.
+
+    >>> from rsreward_swift.options import read_options
+    >>> reward = RSPositional(read_options({"RSREWARD_SPACE": "qwen3-vl", "RSREWARD_BETA": "0.5"}))
+    >>> reward(["<answer>[0, 0, 500, 500]</answer>"], target=[[0, 0, 400, 400]], width=[800], height=[800])
+    [1.5]
+    """
+
+    def __init__(self, options: Options, args: Any = None) -> None:
+        check_bounds(options.space, os.environ)
+        self.options = options
+
+    def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        return self._known(self.parts(completions, columns)[0], columns)
+
+    def parts(self, completions: Sequence[Any], columns: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Reward and IoU of each completion, `(N,)` each.
+
+        Raises:
+            ValueError: naming the column that is missing, or the row that is wrong.
+        """
+        options = self.options
+        needed = [options.target]
+        spaces = [s for s in (options.space, options.target_space) if s is not None]
+        if any(space.needs_size for space in spaces):
+            needed += ["width", "height"]
+        missing = [name for name in needed if columns.get(name) is None]
+        if missing:
+            raise ValueError(
+                f"rs_positional needs the columns {', '.join(needed)}, and the dataset has no {', '.join(missing)}: "
+                f"add them, or name the column of the true boxes by RSREWARD_TARGET."
+            )
+        target = columns[options.target]
+        sizes = {name: columns[name] for name in needed[1:]}
+        for name, sides in sizes.items():
+            for row, side in enumerate(sides):
+                if target[row] is not None and not (isinstance(side, Real) and 1 <= float(side) <= MAX_SIDE):
+                    raise ValueError(
+                        f"rs_positional: {name} must be from 1 to {MAX_SIDE} pixels, and row {row} of this batch has "
+                        f"{side!r}."
+                    )
+        truth = target_boxes(
+            target,
+            options.kind,
+            f"rs_positional: the column {options.target!r}",
+            space=options.target_space,
+            format=options.target_format,
+            **sizes,
+        )
+        pred = parse_boxes(
+            [completion_text(completion) for completion in completions],
+            select=options.select,
+            kind=options.kind,
+            space=options.space,
+            think_in_prompt=options.think_in_prompt,
+            **sizes,
+        )
+        reward, iou, _ = positional_parts(
+            pred, truth, alpha=options.alpha, beta=options.beta, proximity=options.proximity
+        )
+        return reward, iou
+
+    def _known(self, values: Tensor, columns: dict[str, Any]) -> list[float | None]:
+        target = columns[self.options.target]
+        return [None if box is None else value for value, box in zip(values.tolist(), target, strict=True)]
+
+
+class RSIoU(RSPositional):
+    """The IoU of `rs_positional`, worth nothing itself: what the consistency weight is computed from.
+
+    Args:
+        options: of the plug-in.
+        args: swift's own, for its `reward_weights`.
+
+    Raises:
+        ValueError: if swift would add the IoU to the reward.
+    """
+
+    def __init__(self, options: Options, args: Any = None) -> None:
+        super().__init__(options, args)
+        if args is not None and not getattr(args, "reward_weights", None):
+            raise ValueError(
+                "rs_iou is there for the consistency weight alone: give --reward_weights with 0 in its place, such as "
+                "--reward_funcs rs_positional rs_format rs_iou --reward_weights 1 1 0."
+            )
+
+    def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        return self._known(self.parts(completions, columns)[1], columns)
+
+
+REWARDS = {"rs_positional": RSPositional, "rs_format": RSFormat, "rs_iou": RSIoU}
