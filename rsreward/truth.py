@@ -251,7 +251,9 @@ def _in_pixel_form(
             polygon = to_pixels(polygon.repeat(1, 2), space, width, height)[:, :2]
         return bounding_box(polygon) if kind == "horizontal" else rectangle(polygon)
     if len(numbers) not in _COUNTS[form]:
-        raise TruthError(f"{box!r:.100} has {len(numbers)} numbers, not {' or '.join(map(str, _COUNTS[form]))}.")
+        hint = " Are they turned boxes (kind 'oriented')?" if len(numbers) == 5 and kind == "horizontal" else ""
+        wanted = " or ".join(map(str, _COUNTS[form]))
+        raise TruthError(f"{box!r:.100} has {len(numbers)} numbers, not {wanted}.{hint}")
     turned = len(numbers) == 5
     x, y, w, h = numbers[:4]
     if form == "xywh":
@@ -284,7 +286,7 @@ def _in_pixel_form(
 
 def _numbers(values: list[Any], box: list[Any]) -> list[float]:
     try:
-        numbers = [float(value) for value in values]
+        numbers = [torch.nan if isinstance(value, bool) else float(value) for value in values]
     except (TypeError, ValueError, OverflowError):
         numbers = [torch.nan]
     if not all(abs(number) <= LARGEST for number in numbers):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rsreward_tools.cli.score import say_findings
 from rsreward_tools.cli.terminal import ProgressBars, console, printable, say, table_of
 from rsreward_tools.errors import InputError
 from rsreward_tools.files import write_whole
@@ -199,8 +200,9 @@ def evaluate(
         how_to_read = {"space": asdict(answers_in), "think_in_prompt": thinks, "template": template}
         write_whole(out / "frame.json", json.dumps(how_to_read, indent=1) + "\n")
         told = results(rows, answers_in, out, think_in_prompt=thinks, samples=samples)
-        told |= {"asked": how(asking, template) | {"samples": samples}, "frame": how_to_read} | origin()
+        told |= {"asked": how(asking, template) | {"samples": samples}, "read_in": how_to_read} | origin()
         write_whole(out / "results.json", json.dumps(told, indent=1) + "\n")
+    say_findings(told["frame"])
     of = {"plain": told["metrics"]} | {name: each["metrics"] for name, each in told["conventions"].items()}
     names = list(dict.fromkeys(name for values in of.values() for name in values if name != "rows"))
     lines = [(name, *(f"{v[n]:.3f}" if n in v else "" for n in names)) for name, v in of.items()]

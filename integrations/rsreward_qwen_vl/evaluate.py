@@ -5,7 +5,7 @@ The folder of an evaluation holds
     asked.json          how the model was asked, the same for all answers in the folder
     frame.json          how to read the answers: `space` (all of its fields), `think_in_prompt`, `template`
     scores.jsonl        what each answer is worth, in the order of the questions
-    results.json        what `rsreward score` says of them, the other conventions, pass@k, asked, frame, versions
+    results.json        what `rsreward score` says of them, the other conventions, pass@k, asked, read_in, versions
 """
 
 import asyncio

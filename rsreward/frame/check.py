@@ -98,7 +98,7 @@ class FrameCheck:
             image_width, image_height: sizes of the image files, if they are at hand.
 
         Raises:
-            ValueError: if the shapes do not fit, or if no target has an extent and the convention adds one to boxes.
+            ValueError: if the shapes do not fit.
         """
         rows = len(answers)
         size = image_sizes(width, height, rows)
@@ -122,7 +122,17 @@ class FrameCheck:
         self.sample = sampled(torch.cat([self.sample, other.sample]))
 
     def findings(self) -> list[Finding]:
-        """What does not fit so far, in the order of `FINDINGS`."""
+        """What does not fit so far, in the order of `FINDINGS`.
+
+        Raises:
+            ValueError: if no target has an extent and the convention adds one to boxes.
+        """
+        if self.adds_one and 0 < self._shown("targets-without-extent") == self.of["flat"]:
+            raise ValueError(
+                f"no target has an extent in pixels, such as {self.examples['targets-without-extent']}, and under the "
+                f"convention {self.convention!r}, which adds one to every side, all of them would be alike: are they "
+                "in 0..1? Tell target_space."
+            )
         told = [name for name, share in SHARES.items() if self.rows[name] > share * self.of[name]]
         if self.rows["flat"] > max(1, FLAT * self.of["flat"]) and "targets-without-extent" not in told:
             told.append("targets-without-extent")
@@ -155,13 +165,6 @@ class FrameCheck:
         count("angles-in-degrees", degrees, every & turned)
         if len(boxes):
             self.furthest = max(self.furthest, boxes[:, :4].max().item())
-        without = self._shown("targets-without-extent")
-        if self.adds_one and 0 < without == self.of["flat"]:
-            raise ValueError(
-                f"no target has an extent in pixels, such as {self.examples['targets-without-extent']}, and under the "
-                f"convention {self.convention!r}, which adds one to every side, all of them would be alike: are they "
-                "in 0..1? Tell target_space."
-            )
 
     def _look_at_sizes(self, told: Tensor, real: Tensor) -> None:
         off = (told - real).abs()

@@ -394,8 +394,13 @@ def test_one_flat_target_among_others_is_not_refused():
     flat = torch.tensor([[5.0, 5.0, 5.0, 9.0]])
     check.update([parse_answer("")], torch.tensor([[5.0, 5.0, 9.0, 9.0]]))
     check.update([parse_answer("")], flat)
+    assert check.findings() == []
+    alone = FrameCheck("pixel", convention="vrsbench")
+    alone.update([parse_answer("")], flat)  # a part of many may hold nothing else
     with pytest.raises(ValueError, match="no target has an extent"):
-        FrameCheck("pixel", convention="vrsbench").update([parse_answer("")], flat)
+        alone.findings()
+    check.merge(alone)
+    assert [finding[:3] for finding in check.findings()] == [("targets-without-extent", 2, 3)]
 
 
 def test_what_does_not_fit_is_refused():

@@ -34,6 +34,6 @@ def test_from_the_published_files_to_a_table(name, rsreward, teacher, tiny, tmp_
         assert (folder / "report.html").stat().st_size > 2000
     results = json.loads((out / "results.json").read_text())
     assert results["metrics"]["rows"] == 1
-    assert results["asked"]["template"] == results["frame"]["template"] == TEMPLATE
+    assert results["asked"]["template"] == results["read_in"]["template"] == TEMPLATE
     scored = json.loads(rsreward("score", out / "completions.jsonl", "--space", "qwen3-vl", "--json").stdout)
     assert scored["rows"] == 1

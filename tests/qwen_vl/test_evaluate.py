@@ -62,7 +62,7 @@ def test_a_server_that_knows_every_second_answer(evaluate, scenes, teacher, tmp_
     assert four["intervals"]["acc@0.5"] == pytest.approx((low, high))  # of questions, not of answers
     assert results["group_intervals"].keys() == results["groups"].keys()
     assert sum(group["rows"] for group in results["groups"].values()) == COUNT
-    assert (results["asked"]["template"], results["frame"]["space"]["name"]) == (TEMPLATE, "qwen3-vl")
+    assert (results["asked"]["template"], results["read_in"]["space"]["name"]) == (TEMPLATE, "qwen3-vl")
 
 
 def test_results_are_those_of_score_on_the_same_answers(evaluate, rsreward, teacher, tmp_path):

@@ -2,7 +2,7 @@ import pytest
 from rsreward_qwen_vl.scene_rows import scene_row
 from rsreward_tools.score.options import Options
 from rsreward_tools.score.records import RecordFiles
-from rsreward_tools.score.rows import read_row
+from rsreward_tools.score.rows import read_rows
 from rsreward_tools.score.totals import score_file
 from tiny_grpo import SIZE, build_trainer, length_reward
 from trl import GRPOTrainer
@@ -23,7 +23,7 @@ def test_the_completions_that_trl_logs_are_read_as_they_are(tmp_path):
     trainer.train()
     dumps = tmp_path / "completions"
     options = Options("qwen3-vl", by=("step",))
-    rows = [read_row(record, options, None) for chunk in RecordFiles(dumps).chunks(options) for record in chunk]
+    rows = [row for chunk in RecordFiles(dumps).chunks(options) for row in read_rows(chunk, options, None)]
     last = [c if isinstance(c, str) else c[0]["content"] for c in trainer._logs["completion"]]  # TRL 1.0 logs texts
     assert [row.completion for row in rows if row.groups == (2,)] == last
     truths = [scene_row(seed, 1, SIZE)["target"] for seed in range(8)]

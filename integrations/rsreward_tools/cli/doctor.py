@@ -85,6 +85,16 @@ if own is not None:
 print(f"compute_advantage{' and _compute_advantage are' if own else ' is'} as expected")
 """,
     ),
+    "swift": Part(
+        ("swift.rl_core",),
+        "swift",
+        """
+import os
+os.environ.setdefault("RSREWARD_SPACE", "pixel")
+import rsreward_swift.plugin
+print("compute_advantages of ms-swift is as expected")
+""",
+    ),
     "recipe": Part(
         ("trl", "datasets", "openai"),
         "recipe",
@@ -147,7 +157,7 @@ def examine() -> dict[str, Any]:
 
 
 def _missing(part: Part) -> list[str]:
-    return [module for module in part.needs if find_spec(module) is None]
+    return [module for module in part.needs if find_spec(module.partition(".")[0]) is None]
 
 
 def _start(trial: str) -> subprocess.Popen[str]:

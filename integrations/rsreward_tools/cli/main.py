@@ -11,8 +11,8 @@ try:
     import typer
 
     from .data import app as data_app
-    from .landscape import landscape
     from .doctor import doctor
+    from .landscape import landscape
     from .score import compare, score
     from .terminal import console, printable, say
 except ImportError as error:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from .frame_options import Five, Hull, ImageSize, MaxPixels, MinPixels, Order, TargetFormat, TargetSpace, ThinkInPrompt
 from .terminal import ProgressBars, printable, say, table_of, wide_console
 
 Kind = Annotated[str, typer.Option(help="'horizontal' or 'oriented'; targets may be lists of boxes.")]
@@ -25,7 +26,19 @@ def score(
     file: Annotated[
         Path, typer.Argument(help="JSONL, Parquet or a folder of dumps: completion, target, width, height.")
     ],
-    space: Annotated[str, typer.Option(help="The coordinate space of the completions, or the model's name.")] = "pixel",
+    space: Annotated[
+        str | None,
+        typer.Option(help="The completions' coordinate space, or the model's name; else as frame.json says, or pixel."),
+    ] = None,
+    min_pixels: MinPixels = None,
+    max_pixels: MaxPixels = None,
+    five: Five = None,
+    order: Order = None,
+    think_in_prompt: ThinkInPrompt = None,
+    hull: Hull = False,
+    image_size: ImageSize = None,
+    target_space: TargetSpace = None,
+    target_format: TargetFormat = None,
     kind: Kind = "horizontal",
     convention: Convention = "plain",
     by: Annotated[
@@ -33,7 +46,9 @@ def score(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write box, IoU and rewards of each row to this JSONL file.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with charts, the worst and the best rows.")] = None,
-    images: Annotated[Path | None, typer.Option(help="For the page: the folder that the field 'image' names.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="The folder that the field 'image' names: for the page, and to check sizes.")
+    ] = None,
     completion_field: CompletionField = None,
     target_field: TargetField = None,
     cluster: Cluster = None,
@@ -46,33 +61,47 @@ def score(
     """
     from ..files import file_to_write
     from ..score.broken import count_broken
+    from ..score.frames import describe, framed
     from ..score.options import Options
     from ..score.records import RecordFiles
     from ..score.totals import describe_unsized, score_file
     from .score_table import score_tables
 
     groups = tuple(by or ())
-    options = Options(space, kind, convention, groups, completion_field, target_field, cluster)  # type: ignore[arg-type]
+    frame: Any = {
+        "min_pixels": min_pixels, "max_pixels": max_pixels, "five": five, "order": order, "target_space": target_space,
+        "target_format": target_format, "hull": hull, "image_size": image_size, "images": images,
+    }  # fmt: skip
+    fields = completion_field, target_field, cluster
+    options, said = framed(file, Options(space, kind, convention, groups, *fields, think_in_prompt, **frame))  # type: ignore[arg-type]
     page = None
     if html:
         from ..pages.score import ScoreReport
 
         file_to_write("--html", html, RecordFiles(file).files, {"--out": out} if out else {})
         page = ScoreReport(html, images)
-    elif images:
-        raise InputError("--images is for the page: name it with --html.")
+    elif images is not None and not images.is_dir():
+        raise InputError(f"--images {images} is not a folder: name the one that the rows' 'image' names are in.")
+    say(said)
     with ProgressBars() as bars:
         watch, bar = page.watch if page else None, partial(bars.show, file.name)
         result = score_file(file, options, out=out, workers=workers, watch=watch, report=bar)
     if page:
-        about = {"file": file.name, "space": space, "kind": kind, "convention": convention, "by": ", ".join(groups)}
+        about = {
+            "file": file.name,
+            "frame": describe(options),
+            "kind": kind,
+            "convention": convention,
+            "by": ", ".join(groups),
+        }
         about |= {"cluster": cluster or "", "without size": describe_unsized(result, convention)}
         say(page.write(result, about))
     _say_what_is_missing(result, convention)
+    say_findings(result["frame"])
     if as_json:
         print(json.dumps(result))
         return
-    print(printable(f"{file.name}, space {space}, {convention}"))
+    print(printable(f"{file.name}, {describe(options)}, {convention}"))
     for table in score_tables(result, groups, wide_console.width):
         wide_console.print(table)
     unread = round(result["rows"] * (1 - result["metrics"]["parse_rate"]))
@@ -87,6 +116,15 @@ def compare(
     space: Annotated[
         list[str] | None, typer.Option(help="The coordinate space of both; given twice, of A and of B.")
     ] = None,
+    min_pixels: MinPixels = None,
+    max_pixels: MaxPixels = None,
+    five: Five = None,
+    order: Order = None,
+    think_in_prompt: ThinkInPrompt = None,
+    hull: Hull = False,
+    image_size: ImageSize = None,
+    target_space: TargetSpace = None,
+    target_format: TargetFormat = None,
     kind: Kind = "horizontal",
     convention: Convention = "plain",
     completion_field: CompletionField = None,
@@ -101,23 +139,37 @@ def compare(
     """
     from ..score.broken import count_broken
     from ..score.compare import compare_files
+    from ..score.frames import describe, framed
     from ..score.options import Options
 
-    spaces = space or ["pixel"]
+    spaces = [*space] if space else [None]
     if len(spaces) > 2:
         raise InputError(f"--space is given once for both files or twice, got {len(spaces)} of them.")
-    options = Options(spaces[0], kind, convention, (), completion_field, target_field, cluster)  # type: ignore[arg-type]
+    frame = {
+        "five": five, "order": order, "target_space": target_space, "target_format": target_format, "hull": hull,
+        "image_size": image_size,
+    }  # fmt: skip
+    bounds = {"min_pixels": min_pixels, "max_pixels": max_pixels}
+    bounded = [Options(its).coordinates.depends_on_bounds for its in spaces]  # bounds are for these, of two
+    sides: list[Options] = []
+    for file, i in ((a, 0), (b, -1)):
+        told: Any = frame | (bounds if bounded[i] or not any(bounded) else {})
+        fields = completion_field, target_field, cluster
+        options, said = framed(file, Options(spaces[i], kind, convention, (), *fields, think_in_prompt, **told))  # type: ignore[arg-type]
+        sides.append(options)
+        say(said)
     with ProgressBars() as bars:
         bar = partial(bars.show, f"{a.name}, {b.name}")
-        result = compare_files(a, b, options, space_of_b=spaces[-1], workers=workers, report=bar)
+        result = compare_files(a, b, sides[0], options_of_b=sides[1], workers=workers, report=bar)
     _say_what_is_missing(result, convention)
+    say_findings(result["frame"])
     if as_json:
         print(json.dumps(result))
         return
     left_out = f", {count_broken(result['broken_rows'])}" if result["broken_rows"] else ""
     print(printable(f"{result['rows']} rows, {convention}{left_out}"))
-    for side, file, its in (("A", a, spaces[0]), ("B", b, spaces[-1])):
-        print(printable(f"{side}: {file}, space {its}"))
+    for side, file, its in zip("AB", (a, b), sides, strict=True):
+        print(printable(f"{side}: {file}, {describe(its)}"))
     lines = [
         (
             name.replace("_", " "),
@@ -138,3 +190,13 @@ def _say_what_is_missing(result: dict[str, Any], convention: str) -> None:
     if result["broken_rows"]:
         say(f"{count_broken(result['broken_rows'])}: {'; '.join(describe_broken(result))}.")
     say(describe_unsized(result, convention))
+
+
+def say_findings(found: list[dict[str, Any]]) -> None:
+    """On stderr: what does not fit. What is said of both files is said once."""
+    files: dict[str, list[str]] = {}
+    for finding in found:
+        files.setdefault(finding["message"], []).append(finding.get("file", "").upper())
+    for message, of in files.items():
+        where = f"{of[0]}: " if of in (["A"], ["B"]) else ""
+        say(f"{where}{message}{'' if message[-1] in '.?' else '.'}")

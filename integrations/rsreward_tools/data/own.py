@@ -9,6 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from rsreward.answers import Answer
+from rsreward.frame import FrameCheck
+
 from ..errors import InputError
 from ..files import read_file
 from .checks import checked
@@ -138,7 +143,16 @@ def notes(items: Iterable[Example | Flaw], examples: list[Example]) -> list[str]
         said.append(f"{len(torn):,} images are in two splits, such as {torn[0]}: do not test on what you train on.")
     if several:
         said.append(f"{several:,} questions have several boxes: grpo and evaluate take those with one (--one-box).")
-    return said
+    return said + _findings(examples)
+
+
+def _findings(examples: list[Example]) -> list[str]:
+    """What does not fit of turned boxes, such as angles in degrees; horizontal ones have gone through `checked`."""
+    check = FrameCheck("pixel", "oriented")
+    boxes = [torch.tensor(example.oriented or [], dtype=torch.float64).view(-1, 5) for example in examples]
+    sizes = [example.width for example in examples], [example.height for example in examples]
+    check.update([Answer()] * len(examples), boxes, *sizes)
+    return [finding.message for finding in check.findings()]
 
 
 def _group(image: str, pattern: re.Pattern[str] | None) -> str:

@@ -75,7 +75,7 @@ def _tables(results: dict[str, Any]) -> dict[str, Any]:
         "conventions": {"plain": results} | results["conventions"],
         "groups": {name: {"metrics": of, "intervals": intervals[name]} for name, of in results["groups"].items()},
         "pass_at": results["pass@k at IoU 0.5"],
-        "asked": _lines(results["asked"] | {name: results[name] for name in ("frame", "versions", "commit")}),
+        "asked": _lines(results["asked"] | {name: results[name] for name in ("read_in", "versions", "commit")}),
     }
 
 

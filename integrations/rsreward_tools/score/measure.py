@@ -3,9 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,14 +29,17 @@ from rsreward import (
     set_reward,
     size_class,
 )
+from rsreward.frame import FrameCheck
+from rsreward.polygons import hull_of_oriented
 
 from ..errors import InputError
 from .options import FROM_TARGET, Options
 from .records import Record
-from .rows import Broken, Row, read_row
+from .rows import Broken, Row, read_rows
 
 T = TypeVar("T")
 Columns = dict[str, NDArray[Any]]
+LOOKED_AT = 32  # rows of a chunk whose image files are opened for their sizes
 SET_THRESHOLDS = CONVENTIONS["plain"].thresholds
 
 
@@ -47,12 +51,14 @@ class Scored(NamedTuple):
         answers: what was read of each.
         preds: the boxes used of each.
         columns: `(N,)` each: what the rows add to the sums. Arrays, for they are sent from one process to another.
+        frame: whether sizes, targets and answers fit together.
     """
 
     rows: list[Row]
     answers: list[Answer]
     preds: list[list[list[float]]]
     columns: Columns
+    frame: FrameCheck
 
 
 @dataclass
@@ -65,6 +71,7 @@ class Measured:
         clusters: the cluster of each row, where there are some.
         answers: how many answers there are of each dialect, kind and problems.
         unsized: how many rows have no width and height.
+        frame: whether sizes, targets and answers of these rows fit together.
         broken: the rows that could not be scored.
         written: the lines of all rows, if they were asked for.
         scored: the rows themselves, if they were asked for.
@@ -75,6 +82,7 @@ class Measured:
     clusters: list[str] = field(default_factory=list)
     answers: Counter[tuple[str, str, tuple[str, ...]]] = field(default_factory=Counter)
     unsized: int = 0
+    frame: FrameCheck | None = None
     broken: list[Broken] = field(default_factory=list)
     written: bytes = b""
     scored: Scored | None = None
@@ -86,11 +94,11 @@ def measure(
     """Read and score the rows of a chunk.
 
     Args:
-        several: whether targets are lists of boxes, see `read_row`.
+        several: whether targets are lists of boxes, see `read_rows`.
         whole: what is read; lines name their file where it is another one.
         write, keep: whether `written` and `scored` are asked for.
     """
-    read = [read_row(record, options, several) for record in chunk]
+    read = list(read_rows(chunk, options, several))
     rows = [row for row in read if isinstance(row, Row)]
     measured = Measured(broken=[row for row in read if isinstance(row, Broken)])
     scored = score_rows(rows, options, boxes=write or keep) if rows else None
@@ -99,6 +107,7 @@ def measure(
         measured.groups = _groups(rows, options.by)
         measured.clusters = [row.cluster for row in rows if row.cluster is not None]
         measured.answers = Counter((answer.dialect, answer.kind, answer.problems) for answer in scored.answers)
+        measured.frame = scored.frame
         measured.unsized = sum(row.width is None for row in rows)
         measured.scored = scored if keep else None
     if write:
@@ -125,33 +134,58 @@ def ratios_of(options: Options, several: bool) -> dict[str, tuple[str, str]]:
 
 def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored:
     """Boxes, IoU and rewards of rows that all have one box, or all several; `boxes` tells whether they are wanted."""
-    several, kind = rows[0].several, options.kind
+    several, kind = rows[0].several, options.answer_kind
     ratios_of(options, several)  # refuses what sets cannot be counted by
     completions = [row.completion for row in rows]
-    answers = [parse_answer(text, think_in_prompt=options.think_in_prompt) for text in completions]
-    sizes: dict[str, Any] = {side: [getattr(row, side) for row in rows] for side in ("width", "height")}
+    thinks = bool(options.think_in_prompt)
+    answers = [parse_answer(text, thinks) for text in completions]
+    sides = ((row.width or nan, row.height or nan) for row in rows)
+    width, height = torch.from_numpy(np.fromiter(chain.from_iterable(sides), np.float64)).view(-1, 2).unbind(1)
+    sizes: dict[str, Any] = {"width": width, "height": height}
     read: Any = parse_box_sets if several else parse_boxes
     pred = read(answers, kind=kind, space=options.coordinates, **sizes)
-    unsized = [i for i, side in enumerate(sizes["width"]) if side is None]
+    unsized = [i for i, row in enumerate(rows) if row.width is None]
     if unsized and options.coordinates.needs_size:  # their boxes are taken for pixels
         in_pixels = read([answers[i] for i in unsized], kind=kind)
         for i, box in zip(unsized, in_pixels, strict=True):
             pred[i] = box
+    if options.hull:
+        pred = [hull_of_oriented(of).float() for of in pred] if several else hull_of_oriented(pred).float()
     flat = np.fromiter(chain.from_iterable(chain.from_iterable(row.target for row in rows)), np.float64)
     target = torch.from_numpy(flat).view(-1, pred[0].shape[-1]).to(pred[0].dtype)
+    targets: Any = target.split([len(row.target) for row in rows]) if several else target
+    frame = FrameCheck(options.coordinates, options.kind, options.convention)
+    frame.update(answers, targets, **sizes, **_sizes_of_files(rows, options.images))
     if several:
-        columns = _set_columns(pred, target.split([len(row.target) for row in rows]))
+        columns = _set_columns(pred, targets, [answer.says_none for answer in answers])
     else:
         columns = grounding_columns(pred, target, convention=options.convention, **sizes)
         columns["positional_reward"] = positional_reward(pred, target)
     columns["format_reward"] = format_reward(
-        completions, answers=answers, require_box=not several, kind=kind, think_in_prompt=options.think_in_prompt
+        completions, answers=answers, require_box=not several, kind=kind, think_in_prompt=thinks
     )
     preds = [[box for box in of.view(-1, of.shape[-1]).tolist() if isfinite(sum(box))] for of in pred] if boxes else []
-    return Scored(rows, answers, preds, {name: values.numpy() for name, values in columns.items()})
+    return Scored(rows, answers, preds, {name: values.numpy() for name, values in columns.items()}, frame)
 
 
-def _set_columns(preds: Sequence[Tensor], targets: Sequence[Tensor]) -> dict[str, Tensor]:
+def _sizes_of_files(rows: list[Row], images: Path | None) -> dict[str, Any]:
+    """The sizes of the image files of the first rows; none without a folder of images."""
+    if images is None:
+        return {}
+    from ..data.example import inside
+    from ..data.images import image_size
+
+    sizes: list[tuple[float, float]] = []
+    for row in rows:
+        size = (nan, nan)
+        if row.image is not None and len(sizes) < LOOKED_AT:
+            with suppress(InputError):
+                size = image_size(inside(images, row.image))
+        sizes.append(size)
+    return dict(zip(("image_width", "image_height"), map(list, zip(*sizes, strict=True)), strict=True))
+
+
+def _set_columns(preds: Sequence[Tensor], targets: Sequence[Tensor], none: Sequence[bool]) -> dict[str, Tensor]:
     counts = [
         set_metrics([pred], [target], thresholds=SET_THRESHOLDS) for pred, target in zip(preds, targets, strict=True)
     ]
@@ -159,7 +193,7 @@ def _set_columns(preds: Sequence[Tensor], targets: Sequence[Tensor]) -> dict[str
     columns = {name: torch.tensor([count[name] for count in counts]) for name in names}
     return columns | {
         "mean_boxes": (columns["predictions"] + columns["targets"]) / 2,
-        "read": (columns["predictions"] > 0) | (columns["targets"] == 0),
+        "read": (columns["predictions"] > 0) | ((columns["targets"] == 0) & torch.tensor(none)),
         "set_reward": set_reward(preds, targets),
     }
 

@@ -1,5 +1,6 @@
 """The files that `rsreward score` reads, record by record: JSONL, Parquet, and folders of either."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -11,11 +12,15 @@ from ..errors import InputError
 from ..files import size_of_input
 from .options import Options
 
-COMPLETIONS, TARGETS = ("completion", "output"), ("target", "gts")
+# The names of these fields in the files of trainers and benchmarks; the first that a row has counts.
+COMPLETIONS = ("completion", "output", "predict", "response", "model_output", "answer")
+TARGETS = ("target", "gts", "label", "labels", "ground_truth", "gt_bbox", "solution")
 SIZES, FOR_PAGE = ("width", "height"), ("image", "query")
+NOT_ROWS = ("frame.json",)  # in a folder of rows
 SUFFIXES = (".jsonl", ".json", ".ndjson", ".parquet")
 CHUNK, PARQUET_BATCH = 1024, 128  # rows
 LONGEST_LINE = 1 << 24  # bytes: of the texts of a row, not of its picture
+LARGEST_OBJECT = 1 << 28  # bytes of a file that is one JSON object
 COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")  # gzip, zstd, bzip2, xz
 TOO_LONG = f" is longer than {LONGEST_LINE >> 20} MiB: leave out of it what is not a text."
 ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*(?:\{|$)")  # of objects, in one line or in many
@@ -50,7 +55,8 @@ class RecordFiles:
         try:
             if path.is_dir():
                 self.files = sorted(
-                    (f for f in path.iterdir() if f.suffix in SUFFIXES), key=lambda file: natural(file.name)
+                    (f for f in path.iterdir() if f.suffix in SUFFIXES and f.name not in NOT_ROWS),
+                    key=lambda file: natural(file.name),
                 )
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}.") from None
@@ -65,7 +71,8 @@ class RecordFiles:
             yield chunk
 
     def _records(self, options: Options) -> Iterator[Record]:
-        fields = {*COMPLETIONS, *TARGETS, *SIZES, *FOR_PAGE, options.completion, options.target, options.cluster}
+        chosen = {options.completion, options.target, options.cluster}
+        fields = {*COMPLETIONS, *TARGETS, *SIZES, "image_size", "input_size", *FOR_PAGE} | chosen
         for file in self.files:
             before = self.done
             try:
@@ -95,6 +102,11 @@ class RecordFiles:
                         file, number, InputError(f" opens a JSON array: `jq -c '.[]' {file}` makes lines of it.")
                     )
                     return
+                if first and file.suffix == ".json" and (line.strip() == b"{" or b'"results"' in line):
+                    rows = _results(file)
+                    yield from (Record(file, i, row) for i, row in enumerate(rows, 1))
+                    if rows:
+                        return
                 first = False
                 yield Record(file, number, InputError(TOO_LONG) if long else line)
 
@@ -118,6 +130,20 @@ class RecordFiles:
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             yield Record(file, number + 1, InputError(f" and what follows cannot be read as Parquet: {reason}."))
+
+
+def _results(file: Path) -> list[Any]:
+    """The rows that a JSON object holds under `results`, as VLM-R1 writes them."""
+    if file.stat().st_size > LARGEST_OBJECT:
+        raise InputError(
+            f"{file} is one JSON object and too large for that: `jq -c '.results[]' {file}` makes lines of it."
+        )
+    try:
+        found = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return []
+    rows = found.get("results") if isinstance(found, dict) else None
+    return rows if isinstance(rows, list) else []
 
 
 def natural(name: str) -> list[Any]:

@@ -13,10 +13,12 @@ from typing import Any
 
 from rsreward import CONVENTIONS, Tally
 from rsreward.answers import READ_AS
+from rsreward.frame import FrameCheck
 
 from ..errors import InputError
 from ..files import file_to_write, writing
 from .broken import BrokenRows
+from .frames import framed
 from .measure import Measured, Scored, measure, numbered, ratios_of, tensors
 from .options import Options
 from .processes import in_order
@@ -40,6 +42,7 @@ class Totals:
         problems: of each dialect, how many answers were in it and how often each problem was met.
         broken: the rows that could not be scored.
         unsized: how many scored rows have no width and height, where these would have counted.
+        frame: whether sizes, targets and answers fit together.
     """
 
     options: Options
@@ -49,6 +52,7 @@ class Totals:
     problems: dict[str, Counter[str]] = field(default_factory=dict)
     broken: BrokenRows = field(default_factory=BrokenRows)
     unsized: int = 0
+    frame: FrameCheck | None = None
 
     def add(self, measured: Measured) -> None:
         """Add a chunk."""
@@ -71,11 +75,12 @@ class Totals:
             theirs = None if clusters is None else clusters[members]
             self.groups[name].update({column: values[members] for column, values in columns.items()}, theirs)
         for (dialect, kind, problems), count in measured.answers.items():
-            other = (OTHER_KIND,) if kind != "none" and kind not in READ_AS[self.options.kind] else ()
+            other = (OTHER_KIND,) if kind != "none" and kind not in READ_AS[self.options.answer_kind] else ()
             named = dict.fromkeys(("answers", *problems, *other), count)
             self.problems.setdefault(dialect, Counter()).update(named)
         if self.options.assumes_sizes:
             self.unsized += measured.unsized
+        self.frame = merged(self.frame, measured.frame)
 
     def result(self) -> dict[str, Any]:
         """As `score_file` returns it."""
@@ -87,12 +92,34 @@ class Totals:
             "rows": tally.rows,
             **self.broken.result(),
             "rows_without_size": self.unsized,
+            "frame": findings(self.frame, self.options),
             "metrics": {"rows": tally.rows} | tally.compute(),
             "intervals": tally.intervals(),
             "groups": {name: {"rows": group.rows} | group.compute() for name, group in groups.items()},
             "group_intervals": {name: group.intervals() for name, group in groups.items()},
             "problems": {name: dict(counts) for name, counts in sorted(self.problems.items())},
         }
+
+
+def merged(check: FrameCheck | None, other: FrameCheck | None) -> FrameCheck | None:
+    """The checks of two parts as one."""
+    if check is None or other is None:
+        return check or other
+    check.merge(other)
+    return check
+
+
+def findings(check: FrameCheck | None, options: Options) -> list[dict[str, Any]]:
+    """What does not fit, in the form of JSON.
+
+    Raises:
+        InputError: if it leaves nothing to count.
+    """
+    try:
+        found = [finding.as_dict() for finding in check.findings()] if check else []
+    except ValueError as error:
+        raise InputError(f"{error}") from None
+    return [each for each in found if not (options.hull and each["finding"] == "turned-answers")]
 
 
 def score_file(
@@ -108,7 +135,7 @@ def score_file(
 
     Args:
         file: what to read, see `rows`.
-        options: how to read and count it.
+        options: how to read and count it. What they leave open of the frame is taken from the file's, see `framed`.
         out: where to write one line a row with its box, its rewards and its IoU. A run that is cut off leaves those it
             has written in `OUT.XXXXXXXX.part`. Rows that cannot be scored are there with their error.
         workers: how many processes score; the results are the same. A script that asks for several must be one that
@@ -118,15 +145,16 @@ def score_file(
 
     Returns:
         `rows` that were scored, `broken_rows` that were not, `broken` with what is wrong with the first ten,
-        `broken_reasons` with the rows and the first places of each reason, `rows_without_size`; `metrics` and their
-        95 % `intervals` over all rows; `groups` and `group_intervals` for each value of `by` ("all" without it;
-        "field=value" where there are several): the rows, the convention's metrics, `positional_reward` and
-        `format_reward`, for sets `precision@k`, `recall@k`, `f1@k`, `set_reward`, `format_reward` and `parse_rate`;
-        `problems` by dialect.
+        `broken_reasons` with the rows and the first places of each reason, `rows_without_size`; `frame` with what
+        `rsreward.frame` finds, each with `finding`, `rows`, `of` and `message`; `metrics` and their 95 % `intervals`
+        over all rows; `groups` and `group_intervals` for each value of `by` ("all" without it; "field=value" where
+        there are several): the rows, the convention's metrics, `positional_reward` and `format_reward`, for sets
+        `precision@k`, `recall@k`, `f1@k`, `set_reward`, `format_reward` and `parse_rate`; `problems` by dialect.
 
     Raises:
         InputError: naming the option or the file that is wrong, or what is wrong with the first row if all are broken.
     """
+    options, _ = framed(file, options)
     files, totals = RecordFiles(file), Totals(options)
     if out:
         file_to_write("--out", out, files.files)
