@@ -179,14 +179,14 @@ class Results:
 
 
 def limit(tree: Path, file: str, results: Results) -> int:
-    """Seconds for the tests of this file, which must pass without an edit: several times what they take then."""
+    """Seconds for the tests of this file, which must pass without an edit: twice what they take then, and more."""
     name = f"{file} without an edit"
     if name not in results.known:
         results.wait({run_tests(tree, file, 3600): name})
     failed, used = results.known[name]
     if failed:
         raise SystemExit(f"The tests of {file} fail without any edit.")
-    return round(20 + 4 * used)
+    return round(10 + 2 * used)
 
 
 def run(todo: list[Mutant], jobs: int, results: Results) -> None:
