@@ -53,9 +53,9 @@ def test_an_unknown_convention_is_named():
 
 @pytest.mark.parametrize("k", [0.5, 0.6, 0.7, 0.8, 0.9])
 def test_an_iou_of_just_the_threshold_is_neither_above_nor_below(k):
-    target = torch.tensor([[0.0, 0.0, 10.0, 10.0], [3.0, 3.0, 13.0, 13.0]])
+    target = torch.tensor([[0, 0, 10, 10], [3, 3, 13, 13], [100.1, 100.1, 100.2, 100.2]], dtype=torch.float64)
     pred = target.clone()
-    pred[:, 3] -= 10 - 10 * k
+    pred[:, 3] -= (1 - k) * torch.tensor([10, 10, 0.1], dtype=torch.float64)
     closed, strict = CONVENTIONS["plain"], CONVENTIONS["dior_rsvg"]
     overlaps = counted_iou(pred, target)
     assert closed.hits(overlaps, k).all()
