@@ -223,11 +223,12 @@ def main() -> None:
     for module in BIG:
         if find_spec(module.partition(".")[0]):
             import_module(module)
-    every, draw = [mutant for file in options.only for mutant in mutants(file)], random.Random(options.seed)  # noqa: S311
-    sample = [mutant for mutant in every if (draw.random() < options.share) | mutant.always]
+    every = [mutant for file in options.only for mutant in mutants(file)]
+    drawn = [random.Random(f"{options.seed} {mutant.name}").random() < options.share for mutant in every]  # noqa: S311
+    sample = [mutant for mutant, chosen in zip(every, drawn, strict=True) if chosen or mutant.always]
     results = Results(options.out)
     todo = [mutant for mutant in sample if mutant.name not in results.known]
-    draw.shuffle(todo)
+    random.Random(options.seed).shuffle(todo)  # noqa: S311
     todo.sort(key=lambda mutant: mutant.always)  # taken from the end
     print(f"{len(sample)} of {len(every)} mutants, {len(todo)} of them to run.", flush=True)
     run(todo, options.jobs, results)
