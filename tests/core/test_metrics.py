@@ -37,6 +37,13 @@ def test_the_threshold_is_closed_in_plain_and_open_in_dior_rsvg():
     assert grounding_metrics(*boxes, convention="dior_rsvg")["acc@0.5"] == 0
 
 
+@pytest.mark.parametrize("convention", ["dior_rsvg", "opt_rsvg"])
+def test_two_benchmarks_count_at_five_thresholds(convention):
+    metrics = grounding_metrics(*with_ious(0.55, 0.65, 0.75, 0.85, 0.95), convention=convention, width=1, height=1)
+    counted = {name: share for name, share in metrics.items() if name.startswith("acc")}
+    assert counted == {"acc@0.5": 1, "acc@0.6": 0.8, "acc@0.7": 0.6, "acc@0.8": 0.4, "acc@0.9": 0.2}
+
+
 def test_an_inverted_box_was_read_but_scores_0():
     metrics = grounding_metrics(torch.tensor([[5.0, 0.0, 0.0, 5.0]]), torch.tensor([[0.0, 0.0, 5.0, 5.0]]))
     assert (metrics["parse_rate"], metrics["miou"]) == (1, 0)
