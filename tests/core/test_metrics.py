@@ -37,6 +37,13 @@ def test_the_threshold_is_closed_in_plain_and_open_in_dior_rsvg():
     assert grounding_metrics(*boxes, convention="dior_rsvg")["acc@0.5"] == 0
 
 
+@pytest.mark.parametrize("convention", ["dior_rsvg", "opt_rsvg"])
+def test_two_benchmarks_count_at_five_thresholds(convention):
+    metrics = grounding_metrics(*with_ious(0.55, 0.65, 0.75, 0.85, 0.95), convention=convention, width=1, height=1)
+    counted = {name: share for name, share in metrics.items() if name.startswith("acc")}
+    assert counted == {"acc@0.5": 1, "acc@0.6": 0.8, "acc@0.7": 0.6, "acc@0.8": 0.4, "acc@0.9": 0.2}
+
+
 def test_an_inverted_box_was_read_but_scores_0():
     metrics = grounding_metrics(torch.tensor([[5.0, 0.0, 0.0, 5.0]]), torch.tensor([[0.0, 0.0, 5.0, 5.0]]))
     assert (metrics["parse_rate"], metrics["miou"]) == (1, 0)
@@ -53,9 +60,9 @@ def test_an_unknown_convention_is_named():
 
 @pytest.mark.parametrize("k", [0.5, 0.6, 0.7, 0.8, 0.9])
 def test_an_iou_of_just_the_threshold_is_neither_above_nor_below(k):
-    target = torch.tensor([[0.0, 0.0, 10.0, 10.0], [3.0, 3.0, 13.0, 13.0]])
+    target = torch.tensor([[0, 0, 10, 10], [3, 3, 13, 13], [100.1, 100.1, 100.2, 100.2]], dtype=torch.float64)
     pred = target.clone()
-    pred[:, 3] -= 10 - 10 * k
+    pred[:, 3] -= (1 - k) * torch.tensor([10, 10, 0.1], dtype=torch.float64)
     closed, strict = CONVENTIONS["plain"], CONVENTIONS["dior_rsvg"]
     overlaps = counted_iou(pred, target)
     assert closed.hits(overlaps, k).all()
