@@ -6,11 +6,19 @@ from rsreward_qwen_vl.scene_rows import scene_dataset, scene_row
 from rsreward_tools.data.prompts import instruction
 from rsreward_tools.data.scenes import generate_scene
 from rsreward_tools.data.scenes.explained import explained
-from transformers import Qwen2_5_VLForConditionalGeneration, Qwen3VLForConditionalGeneration
+from transformers import (
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3_5ForConditionalGeneration,
+    Qwen3VLForConditionalGeneration,
+)
 
 from rsreward import parse_answer
 
-FAMILIES = {"qwen3-vl": (Qwen3VLForConditionalGeneration, 64), "qwen2.5-vl": (Qwen2_5_VLForConditionalGeneration, 56)}
+FAMILIES = {
+    "qwen3.5": (Qwen3_5ForConditionalGeneration, 64),
+    "qwen3-vl": (Qwen3VLForConditionalGeneration, 64),
+    "qwen2.5-vl": (Qwen2_5_VLForConditionalGeneration, 56),
+}
 
 
 @pytest.fixture(scope="module")

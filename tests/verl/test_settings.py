@@ -10,7 +10,7 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl_rows import OUR_FUNCTION, OUR_MANAGER, rsvg_config, verl_config
 
-MODELS = ("qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b")
+MODELS = ("qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_4b", "qwen3_vl_8b", "qwen3_5_9b")
 SECTION = ["+rsreward.consistency.lambda_mean=1.2"]
 MODE = ["trainer.v1.trainer_mode=rsreward_sync"]
 

@@ -44,13 +44,17 @@ class ImageOnlyQwen2_5_VLProcessor(_ImageOnly, Qwen2_5_VLProcessor):
     pass
 
 
-IMAGE_ONLY = {"qwen3_vl": ImageOnlyQwen3VLProcessor, "qwen2_5_vl": ImageOnlyQwen2_5_VLProcessor}
+IMAGE_ONLY = {
+    "qwen3_vl": ImageOnlyQwen3VLProcessor,
+    "qwen3_5": ImageOnlyQwen3VLProcessor,
+    "qwen2_5_vl": ImageOnlyQwen2_5_VLProcessor,
+}
 
 
 def image_only(images: Qwen2VLImageProcessorPil, tokenizer: PreTrainedTokenizerFast, model_type: str) -> ProcessorMixin:
     """The processor of images and texts for a `model_type` of transformers."""
     if model_type not in IMAGE_ONLY:
-        raise InputError(f"without torchvision only {' and '.join(IMAGE_ONLY)} models can be used, not {model_type}.")
+        raise InputError(f"without torchvision only {', '.join(IMAGE_ONLY)} models can be used, not {model_type}.")
     return IMAGE_ONLY[model_type](images, tokenizer, chat_template=tokenizer.chat_template)
 
 

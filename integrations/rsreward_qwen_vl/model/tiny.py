@@ -13,6 +13,8 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2VLImageProcessorPil,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
@@ -57,7 +59,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 512) -> PreTrainedTo
     )
 
 
-PATCH_SIZE = {"qwen3-vl": 16, "qwen2.5-vl": 14}
+PATCH_SIZE = {"qwen3.5": 16, "qwen3-vl": 16, "qwen2.5-vl": 14}
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast, family: str, image_size: int) -> ProcessorMixin:
@@ -103,14 +105,20 @@ def build_model(
         "patch_size": PATCH_SIZE[family], "out_hidden_size": width, "initializer_range": initializer_range,
     }  # fmt: skip
     shared = {name: tokenizer.convert_tokens_to_ids(token) for name, token in IMAGE_TOKENS.items()}
-    if family == "qwen3-vl":
+    if family != "qwen2.5-vl":
         text["rope_parameters"]["mrope_interleaved"] = True
-        vision |= {
-            "deepstack_visual_indexes": [0],
-            "num_position_embeddings": (image_size // PATCH_SIZE[family]) ** 2,
-        }
-        config = Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **shared)
-        model = Qwen3VLForConditionalGeneration(config)
+        vision["num_position_embeddings"] = (image_size // PATCH_SIZE[family]) ** 2
+        if family == "qwen3-vl":
+            vision["deepstack_visual_indexes"] = [0]
+            config = Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **shared)
+            model = Qwen3VLForConditionalGeneration(config)
+        else:
+            text["rope_parameters"]["partial_rotary_factor"] = 1.0
+            text["layer_types"] = [("linear_attention", "full_attention")[i % 2] for i in range(layers)]
+            text |= {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
+            text |= {"linear_key_head_dim": head // 2, "linear_value_head_dim": head // 2}
+            config = Qwen3_5Config(text_config=text, vision_config=vision, tie_word_embeddings=True, **shared)
+            model = Qwen3_5ForConditionalGeneration(config)
         model.model.visual.pos_embed.weight.data.copy_(_sines(image_size // PATCH_SIZE[family], vision_width))
     else:
         text.pop("head_dim")
