@@ -24,7 +24,8 @@ def test_every_configuration_composes_with_verls_and_passes_both_checks(model, g
     assert consistency_options(config) == {
         "lambda_mean": 1.2, "lambda_var": 1.0, "clip": (0.5, 3.0), "normalize": False,
     }  # fmt: skip
-    assert reward_options(config)["space"] == {"qwen2": "qwen2.5-vl", "qwen3": "qwen3-vl"}[model[:5]]
+    spaces = {"qwen2_5": "qwen2.5-vl", "qwen3_v": "qwen3-vl", "qwen3_5": "qwen3.5"}
+    assert reward_options(config)["space"] == spaces[model[:7]]
     assert config.data.image_patch_size == {"qwen2": 14, "qwen3": 16}[model[:5]]
     rollouts = config.data.train_batch_size * config.actor_rollout_ref.rollout.n
     assert rollouts % (config.trainer.nnodes * config.trainer.n_gpus_per_node) == 0
