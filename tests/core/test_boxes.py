@@ -144,6 +144,10 @@ def test_gradients_are_finite_where_sides_are_far_apart(side):
         assert pred.grad.isfinite().all()
 
 
+def test_a_side_longer_than_float32_can_tell_makes_no_box():
+    assert not is_box(torch.tensor([-3e38, 0.0, 3e38, 1.0]))
+
+
 def test_boxes_at_opposite_ends_of_float32(implementation):
     pred, target = torch.tensor([-3e38, 0, -2.9e38, 1.0]), torch.tensor([2.9e38, 0, 3e38, 1.0])
     for overlap in OVERLAPS:

@@ -199,3 +199,10 @@ def test_a_prediction_without_overlap_still_has_a_slope():
 def test_bad_options_are_named(options, named):
     with pytest.raises(ValueError, match=named):
         positional_reward(TRUE, TRUE, **options)
+
+
+@pytest.mark.parametrize(("last", "beyond"), [(1e-6, 0.9e-6), (1e6, 1.1e6)])
+def test_alpha_lies_between_a_millionth_and_a_million(last, beyond):
+    assert positional_reward(TRUE, TRUE, alpha=last) == 1.1
+    with pytest.raises(ValueError, match="alpha"):
+        positional_reward(TRUE, TRUE, alpha=beyond)
