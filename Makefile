@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help demo test mutants study matrix bench bench-gpu smoke-verl smoke-swift smoke-tools check lint format \
+.PHONY: help demo test test-slow mutants study matrix bench bench-gpu smoke-verl smoke-swift smoke-tools check lint format \
 	release clean
 
 help:  ## this list
@@ -19,8 +19,11 @@ help:  ## this list
 demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; writes runs/demo
 	$(BIN)/rsreward demo $(ARGS)
 
-test: .venv/ready  ## all tests and doctests
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+test: .venv/ready  ## the tests and doctests, on all cores
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
+
+test-slow: .venv/ready  ## the tests that start Ray, a minute or two each; CI runs them too
+	$(BIN)/python -m pytest -n auto -m slow $(ARGS)
 
 mutants: .venv/ready  ## do the tests of the core notice small errors in it? An hour or more (ARGS='--share 0.1': a sample); goes on where it was stopped
 	$(BIN)/python tests/mutants.py $(ARGS)
@@ -60,7 +63,7 @@ format: .venv/ready  ## mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint test  ## what CI runs
+check: lint test test-slow  ## what CI runs
 
 release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes dist with SBOM and licences
 	rm -rf dist
