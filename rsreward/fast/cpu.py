@@ -215,9 +215,12 @@ def _values(p: Array, t: Array, formula: Callable[[_Pair], Array]) -> Array:
     odd = ~((np.minimum(pair.p_size, pair.t_size) > SMALL).all(0) & (pair.area_sum < LARGE))
     few = [np.broadcast_to(box, (4, *odd.shape))[:, odd] for box in (p, t)]
     sides = np.concatenate([box[2:] - box[:2] for box in few])
-    pair = _pair(*(np.clip(box, -LARGEST, LARGEST, dtype=np.float64) for box in few))
-    exact = formula(pair._replace(area_sum=np.maximum(pair.area_sum, LEAST)))
-    values[..., odd] = np.where(((sides >= 0) & (sides < np.inf)).all(0), np.nan_to_num(exact), 0)
+    boxes = ((sides >= 0) & (sides < np.inf)).all(0)
+    exact = np.zeros_like(values[..., odd])  # what is missing or inverted scores 0
+    if boxes.any():
+        pair = _pair(*(np.clip(box[:, boxes], -LARGEST, LARGEST, dtype=np.float64) for box in few))
+        exact[..., boxes] = np.nan_to_num(formula(pair._replace(area_sum=np.maximum(pair.area_sum, LEAST))))
+    values[..., odd] = exact
     return values
 
 
