@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rsreward_tools.cli.frame_options import Five, MaxPixels, MinPixels, Order
 from rsreward_tools.cli.score import say_findings
 from rsreward_tools.cli.terminal import ProgressBars, console, printable, say, table_of
 from rsreward_tools.errors import InputError
@@ -19,13 +20,8 @@ from rsreward_tools.files import write_whole
 from .arguments import FrameArguments, short_help
 
 app = typer.Typer()
-METRICS = ("acc@0.5", "acc@0.7", "miou", "parse_rate")
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
-MinPixels = Annotated[int | None, typer.Option(help="Least pixels of a resized image.")]
-MaxPixels = Annotated[int | None, typer.Option(help="Most pixels of a resized image.")]
-Five = Annotated[str, typer.Option(help="What five numbers are: corners-cw, corners-ccw or le90.")]
-Order = Annotated[str, typer.Option(help="Order of the axes: xy or yx.")]
 Images = Annotated[Path, typer.Option(help="The data set's root folder.")]
 
 
@@ -79,8 +75,8 @@ def cot(
     ] = "qwen2.5-vl",
     min_pixels: MinPixels = None,
     max_pixels: MaxPixels = None,
-    five: Five = "",
-    order: Order = "",
+    five: Five = None,
+    order: Order = None,
     think_in_prompt: Annotated[
         bool, typer.Option("--think-in-prompt", help="The teacher's template opens <think>: its chains lack the tag.")
     ] = False,
@@ -114,7 +110,7 @@ def cot(
         from .cot.teacher import Teacher
         from .model.trained import space_of
 
-        frame = FrameArguments(min_pixels=min_pixels, max_pixels=max_pixels, five=five, order=order)
+        frame = FrameArguments(min_pixels=min_pixels, max_pixels=max_pixels, five=five or "", order=order or "")
         student = space_of(space, frame)
         if endpoint is not None and not model:
             raise InputError("--endpoint needs --model, the teacher's name there.")
@@ -157,8 +153,8 @@ def evaluate(
     ] = "",
     min_pixels: MinPixels = None,
     max_pixels: MaxPixels = None,
-    five: Five = "",
-    order: Order = "",
+    five: Five = None,
+    order: Order = None,
     think_in_prompt: Annotated[
         bool, typer.Option("--think-in-prompt", help="The template opens <think>; found out for a model loaded here.")
     ] = False,
@@ -184,7 +180,9 @@ def evaluate(
         from .model.processors import load_processor, opens_thought
         from .model.trained import plan_of, space_of
 
-        frame = FrameArguments(space=space, min_pixels=min_pixels, max_pixels=max_pixels, five=five, order=order)
+        frame = FrameArguments(
+            space=space, min_pixels=min_pixels, max_pixels=max_pixels, five=five or "", order=order or ""
+        )
         plan = plan_of(model)
         template = template_holding_query(template or plan.get("template", TEMPLATE))
         processor = None if endpoint else load_processor(model, min_pixels, max_pixels)
@@ -238,6 +236,7 @@ def demo(
 
     from .demo import KINDS, PRESETS, STAGES, run_demo
     from .demo_report import reward_cost, write_report
+    from .evaluate import METRICS
     from .schedule import WEIGHTS
     from .train import REWARDS
 

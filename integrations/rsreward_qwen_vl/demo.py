@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,12 +16,12 @@ from rsreward_tools.data.scenes import generate_scene
 from rsreward_tools.data.scenes.explained import explained
 from rsreward_tools.errors import InputError
 from rsreward_tools.files import write_whole
+from rsreward_tools.score.compare import compare_files
+from rsreward_tools.score.options import Options
 from transformers import AutoModelForImageTextToText, PreTrainedModel, ProcessorMixin, set_seed
 
-from rsreward import Tally, grounding_columns, paired_differences, parse_boxes
-
 from .arguments import RewardArguments
-from .evaluate import metrics_of
+from .evaluate import METRICS, metrics_of
 from .model.generate import generate
 from .model.tiny import build_model, build_processor, look_once, train_tokenizer
 from .scene_rows import SPACE, scene_dataset, scene_row
@@ -32,7 +33,6 @@ KINDS = ("greedy", "sampled")
 SEEDS_PER_RUN = 10**6  # scenes of a run: SFT takes its first half, GRPO the second; the seeds below belong to no run
 TOKENIZER_SEEDS = range(10**9, 10**9 + 400)
 HELD_OUT = 2 * 10**9
-RATIOS = {"acc@0.5": "hits@0.5", "acc@0.7": "hits@0.7", "miou": "iou", "parse_rate": "read"}  # each over the rows
 
 
 @dataclass(frozen=True)
@@ -133,30 +133,25 @@ def change(out: Path) -> dict[str, dict[str, dict[str, float]]]:
     Returns:
         For greedy and sampled answers and each metric `mean`, `low` and `high`.
     """
-    before, after = (_tallies(out / stage / "completions.jsonl") for stage in ("sft", "grpo"))
-    return {
-        kind: {
-            name: dict(zip(("mean", "low", "high"), (round(value, 4) for value in values), strict=True))
-            for name, values in paired_differences(before[kind], after[kind]).items()
-        }
-        for kind in KINDS
-    }
-
-
-def _tallies(completions: Path) -> dict[str, Tally]:
-    """The metrics of the greedy and of the sampled answers, as sums over scenes."""
-    lines = [json.loads(line) for line in completions.read_text().splitlines()]
-    tallies = {}
+    changes = {}
     for kind in KINDS:
-        rows = [line for line in lines if line["log"] == kind]
-        texts, widths, heights = ([row[name] for row in rows] for name in ("completion", "width", "height"))
-        boxes = parse_boxes(texts, space=SPACE, width=widths, height=heights)
-        tallies[kind] = Tally({name: (column, "rows") for name, column in RATIOS.items()})
-        tallies[kind].update(
-            grounding_columns(boxes, torch.tensor([row["target"] for row in rows])),
-            clusters=torch.tensor([row["seed"] - HELD_OUT for row in rows]),
-        )
-    return tallies
+        with TemporaryDirectory() as folder:
+            before, after = (
+                _answers_of(kind, out / stage, Path(folder) / f"{stage}.jsonl") for stage in ("sft", "grpo")
+            )
+            differences = compare_files(before, after, Options(SPACE, cluster="seed"))["differences"]
+        changes[kind] = {
+            name: dict(zip(("mean", "low", "high"), (round(value, 4) for value in differences[name]), strict=True))
+            for name in METRICS
+        }
+    return changes
+
+
+def _answers_of(kind: str, stage: Path, file: Path) -> Path:
+    """A file with the answers of one kind that a stage gave."""
+    lines = (stage / "completions.jsonl").read_text().splitlines()
+    file.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["log"] == kind))
+    return file
 
 
 def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
@@ -253,7 +248,7 @@ def _evaluate(
             lines.append(json.dumps({"log": kind, "seed": row["seed"], **fields}))
     (folder / "completions.jsonl").write_text("\n".join(lines) + "\n")
     metrics = metrics_of(folder / "completions.jsonl", SPACE, by="log")
-    return {kind: metrics[kind] for kind in ("greedy", "sampled")}
+    return {kind: metrics[kind] for kind in KINDS}
 
 
 def _summary(logs: dict[str, float]) -> str:

@@ -34,6 +34,7 @@ from rsreward import CONVENTIONS, Space
 from .asking import Asking, Row, Unanswered, journal, keyed
 from .model.generate import generate
 
+METRICS = ("acc@0.5", "acc@0.7", "miou", "parse_rate")  # what the demo tells of its stages
 FIELDS = ("dataset", "source_id", "sample", "completion", "target", "width", "height")
 GROUPS = ("category", "unique")  # fields of a question to group answers by, where they are known
 NOT_OF_THE_ANSWER = ("key", "timeout", "retries")  # settings that do not change what is answered
@@ -152,9 +153,8 @@ def _served(batches: list[Batch], asking: Asking, images: Path, template: str) -
 
 def metrics_of(file: Path, space: str | Space, by: str) -> dict[str, dict[str, float]]:
     """Acc@0.5, Acc@0.7, mIoU and parse rate of the answers in a file, for each value of a field."""
-    names = ("acc@0.5", "acc@0.7", "miou", "parse_rate")
     groups = _scored(file, space, by=(by,))["groups"]
-    return {group: {name: round(values[name], 4) for name in names} for group, values in groups.items()}
+    return {group: {name: round(values[name], 4) for name in METRICS} for group, values in groups.items()}
 
 
 def results(

@@ -1,12 +1,11 @@
-"""The options that tell the frame of reference, for `score` and `compare`."""
+"""The options that tell the frame of reference, for all commands that read answers."""
 
 from typing import Annotated
 
 import typer
 
-_BOUND = "image processor's bound, if not the family's own."
-MinPixels = Annotated[int | None, typer.Option(help=f"The {_BOUND}")]
-MaxPixels = Annotated[int | None, typer.Option(help=f"The {_BOUND}")]
+MinPixels = Annotated[int | None, typer.Option(help="Least pixels of a resized image, if not the family's own.")]
+MaxPixels = Annotated[int | None, typer.Option(help="Most pixels of a resized image, if not the family's own.")]
 Five = Annotated[str | None, typer.Option(help="What five numbers are: corners-cw, corners-ccw or le90.")]
 Order = Annotated[str | None, typer.Option(help="The order of the axes in the completions: xy or yx.")]
 ThinkInPrompt = Annotated[
