@@ -4,36 +4,21 @@ Two levels. `demo` is the demo's. `far` has the same scenes with objects about h
 coordinates stand 400 of 1,000 to the right of the truth: a model that has learnt another frame than the data's.
 """
 
-import fcntl
-import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib.metadata import version
+from functools import lru_cache, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from datasets import Dataset
-from rsreward_qwen_vl.arguments import RewardArguments
-from rsreward_qwen_vl.demo import HELD_OUT, PRESETS, SEEDS_PER_RUN, TOKENIZER_SEEDS
-from rsreward_qwen_vl.evaluate import metrics_of
-from rsreward_qwen_vl.model.generate import generate
-from rsreward_qwen_vl.model.tiny import build_model, build_processor, look_once, train_tokenizer
-from rsreward_qwen_vl.scene_rows import SPACE, scene_row
-from rsreward_qwen_vl.schedule import WEIGHTS
-from rsreward_qwen_vl.train import grpo, reward_functions, sft
+from PIL import Image
+from rsreward_qwen_vl.demo import HELD_OUT, SEEDS_PER_RUN, TOKENIZER_SEEDS
+from rsreward_qwen_vl.model.tiny import build_model, build_processor, train_tokenizer
+from rsreward_qwen_vl.scene_rows import scene_row
 from rsreward_tools.data.prompts import prompt, response
-from rsreward_tools.data.scenes import Scene, SceneObject, draw_scene, generate_scene, reasoning, resolve
-from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel, ProcessorMixin
+from rsreward_tools.data.scenes import Phrase, Scene, SceneObject, draw_scene, generate_scene, reasoning, resolve
+from tiny import PRESET, SIZE, Model, Rows, improved, scenes_of, trained
 
-from rsreward import iou, parse_boxes
-
-PRESET = PRESETS["cpu"]
-SIZE, SAMPLES = PRESET.image_size, PRESET.samples
 SHRINK, SHIFT, GRID = 0.53, 400, 50  # of the level `far`: objects' lengths; SFT's coordinates; their rounding
 
 
@@ -75,77 +60,44 @@ def quick(config: Qwen) -> Qwen:
 
 
 def run(config: Qwen, models: Path) -> dict[str, Any]:
-    """What SFT and GRPO answer on held-out scenes, and the mean IoU of the rollouts along the way.
+    """The measures on held-out scenes before and after GRPO, and the mean IoU of its rollouts along the way.
 
     Args:
         models: a folder. The SFT of a level and seed is kept there, for all runs from it.
     """
-    start = models / f"{config.level}-{config.explained}-{config.sft_steps}-{config.seed}"
-    before = _started(config, start)
-    processor = build_processor(AutoTokenizer.from_pretrained(start), "qwen3-vl", SIZE)
-    model = _load(start)
-    look_once(model)
-    folder = start / f"{config.reward}-{config.weight}-{config.steps}"
-    schedule = replace(PRESET.grpo, steps=config.steps)
     first = config.seed * SEEDS_PER_RUN + SEEDS_PER_RUN // 2
-    seen = range(first, first + config.steps * schedule.batch_size // schedule.group_size)
-    rewards = reward_functions(RewardArguments(reward=config.reward), SPACE)
-    arguments, weight = schedule.grpo(folder, config.seed), WEIGHTS[config.weight]
-    grpo(model, processor, rows_of(config.level, seen), arguments, rewards, consistency=weight, progress=_silent)
-    history = json.loads((folder / "history.json").read_text())
-    curve = [[log["step"], value] for log in history for key, value in log.items() if key.endswith("reward/iou") or key == "iou/iou"]
-    after = evaluate(model, processor, config)
-    shutil.rmtree(folder)
-    packages = {name: version(name) for name in ("transformers", "trl")}
-    return {"before": before, "after": after, "steps": [s for s, _ in curve], "curve": [v for _, v in curve], **packages}
+    folder, before = started(config, models)
+    rows = rows_of(config.level, range(first, first + scenes_of(config.steps)))
+    arm = {"reward": config.reward, "weight": config.weight}
+    return {"before": before, **improved(folder, rows, config.steps, held_out(config), config.seed, **arm)}
 
 
-def _started(config: Qwen, folder: Path) -> dict[str, Any]:
-    """Train the SFT of this level and seed into the folder, unless it is there. Returns its metrics."""
-    told = folder / "metrics.json"
-    with _alone(folder):
-        if not told.exists():
-            first = config.seed * SEEDS_PER_RUN
-            tokenizer = train_tokenizer(_texts(config.level))
-            processor = build_processor(tokenizer, "qwen3-vl", SIZE)
-            sizes = {name: getattr(PRESET, name) for name in ("width", "layers", "vision_width", "vision_layers")}
-            model = build_model(tokenizer, "qwen3-vl", SIZE, **sizes, seed=config.seed)
-            seen = range(first, first + config.explained)
-            arguments = replace(PRESET.sft, steps=config.sft_steps).sft(folder, config.seed)
-            sft(model, processor, rows_of(config.level, seen, completions=True), arguments, progress=_silent)
-            part = told.with_suffix(".part")
-            part.write_text(json.dumps(evaluate(model, processor, config)))
-            part.replace(told)
-            for checkpoint in folder.glob("checkpoint-*"):
-                shutil.rmtree(checkpoint)
-    metrics: dict[str, Any] = json.loads(told.read_text())
-    return metrics
+def held_out(config: Qwen) -> Rows:
+    """The same scenes for all runs of a level."""
+    return [row_of(config.level, HELD_OUT + i) for i in range(config.held_out)]
 
 
-def evaluate(model: PreTrainedModel, processor: ProcessorMixin, config: Qwen) -> dict[str, dict[str, float]]:
-    """Acc@0.5, mIoU and the share of answers with an IoU of 0, greedy and sampled, on held-out scenes."""
-    rows = [row_of(config.level, HELD_OUT + i) for i in range(config.held_out)]
-    metrics = {}
-    for kind, asked in {"greedy": rows, "sampled": rows * SAMPLES}.items():
-        length = PRESET.grpo.max_completion_length
-        sampled = kind == "sampled"
-        texts = generate(
-            model, processor, asked, sampled=sampled, seed=config.seed, batch_size=128, max_new_tokens=length
-        )
-        metrics[kind] = measures(texts, asked)
-    return metrics
+def started(config: Qwen, models: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of the SFT of this level and seed, and its measures."""
+    folder = models / f"{config.level}-{config.explained}-{config.sft_steps}-{config.seed}"
+    first = config.seed * SEEDS_PER_RUN
+    rows = partial(rows_of, config.level, range(first, first + config.explained), completions=True)
+    return folder, trained(folder, partial(_untrained, config), rows, config.sft_steps, held_out(config), config.seed)
 
 
-def measures(texts: list[str], rows: list[dict[str, Any]]) -> dict[str, float]:
-    """What `rsreward score` says of the answers, and the share of those with an IoU of 0."""
-    columns = {name: [row[name] for row in rows] for name in ("target", "width", "height")}
-    pred = parse_boxes(texts, space=SPACE, width=columns["width"], height=columns["height"])
-    zero = (iou(pred, torch.tensor(columns["target"])) == 0).float().mean().item()
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "completions.jsonl"
-        lines = ({"completion": t, "log": "all"} | {n: row[n] for n in columns} for t, row in zip(texts, rows, strict=True))
-        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        return metrics_of(file, SPACE, by="log")["all"] | {"zero": zero}
+def _untrained(config: Qwen) -> Model:
+    tokenizer = train_tokenizer(_texts(config.level))
+    sizes = {name: getattr(PRESET, name) for name in ("width", "layers", "vision_width", "vision_layers")}
+    model = build_model(tokenizer, "qwen3-vl", SIZE, **sizes, seed=config.seed)
+    return model, build_processor(tokenizer, "qwen3-vl", SIZE)
+
+
+def _texts(level: str) -> Iterator[str]:
+    """What the tokenizer learns from."""
+    for seed in TOKENIZER_SEEDS:
+        row = row_of(level, seed)
+        yield row["prompt"][0]["content"]
+        yield row["completion"][0]["content"]
 
 
 def rows_of(level: str, seeds: range, *, completions: bool = False) -> Dataset:
@@ -163,20 +115,26 @@ def row_of(level: str, seed: int) -> dict[str, Any]:
     """A row of the level, as `scene_row` makes those of the demo."""
     if level == "demo":
         return scene_row(seed, PRESET.level, SIZE)
-    scene = far_scene(seed)
+    scene, image = _far(seed)
     return {
         "seed": seed,
-        "images": [draw_scene(scene, SIZE)],
+        "images": [image],
         "prompt": prompt(scene.query),
-        "completion": [{"role": "assistant", "content": shifted(scene)}],
+        "completion": [{"role": "assistant", "content": explained(scene.phrase, scene.objects, scene.target, SHIFT)}],
         "target": list(scene.box(SIZE)),
         "width": SIZE,
         "height": SIZE,
     }
 
 
+@lru_cache(maxsize=4096)
+def _far(seed: int) -> tuple[Scene, Image.Image]:
+    scene = far_scene(seed)
+    return scene, draw_scene(scene, SIZE)
+
+
 def far_scene(seed: int) -> Scene:
-    """The demo's scene with shorter objects in the same places. One in 300 is then no longer plain: another is taken."""
+    """The demo's scene with shorter objects in the same places. One in 300 is no longer plain: another is taken."""
     scene = generate_scene(seed, PRESET.level)
     objects = tuple(replace(o, length=SHRINK * o.length, width=SHRINK * o.width) for o in scene.objects)
     if resolve(scene.phrase, objects) is None:
@@ -184,41 +142,15 @@ def far_scene(seed: int) -> Scene:
     return replace(scene, objects=objects)
 
 
-def shifted(scene: Scene) -> str:
-    """The chain and the box of a scene, all coordinates too far to the right."""
+def explained(phrase: Phrase, objects: Sequence[SceneObject], target: SceneObject, shift: int = 0) -> str:
+    """The chain and the box of what the phrase means, all coordinates too far to the right by the shift."""
 
     def rounded(share: float, step: int) -> int:
         return round(share * 1000 / step) * step
 
     def point(thing: SceneObject) -> str:
         x, y = thing.centre
-        return f"({rounded(x, 2 * GRID) + SHIFT}, {rounded(y, 2 * GRID)})"
+        return f"({rounded(x, 2 * GRID) + shift}, {rounded(y, 2 * GRID)})"
 
-    x1, y1, x2, y2 = (rounded(v, GRID) for v in scene.box(1))
-    return response(reasoning(scene.phrase, scene.objects, point), [x1 + SHIFT, y1, x2 + SHIFT, y2])
-
-
-def _texts(level: str) -> Iterator[str]:
-    """What the tokenizer learns from."""
-    for seed in TOKENIZER_SEEDS:
-        row = row_of(level, seed)
-        yield row["prompt"][0]["content"]
-        yield row["completion"][0]["content"]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Where two jobs want the same SFT, one trains it and the other waits."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _load(folder: Path) -> PreTrainedModel:
-    model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
-    return model
-
-
-def _silent(step: int, logs: dict[str, float]) -> None:
-    pass
+    x1, y1, x2, y2 = (rounded(v, GRID) for v in target.box)
+    return response(reasoning(phrase, objects, point), [x1 + shift, y1, x2 + shift, y2])
