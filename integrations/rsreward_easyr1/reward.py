@@ -6,23 +6,21 @@
 EasyR1 loads this file by its path. Nothing of EasyR1 is imported.
 """
 
-import json
 from collections.abc import Sequence
 from math import sqrt
-from numbers import Real
 from typing import Any
 
 import torch
 
 from rsreward import Space, format_reward, parse_boxes, space_named
 from rsreward.answers import BoxKind, Select, completion_text
-from rsreward.coordinates import MAX_SIDE, Five, Order
+from rsreward.coordinates import Five, Order
 from rsreward.positional import Proximity, positional_parts
-from rsreward.truth import Format, target_boxes
+from rsreward.sized_truth import SizedTruth, read_sized_truth
+from rsreward.truth import Format, TruthError, target_boxes
 
 REWARD_NAME = "rsreward"
 REWARD_TYPE = "batch"
-_FIELDS = ("bbox", "width", "height")
 
 
 def compute_score(
@@ -78,7 +76,7 @@ def compute_score(
     where = space_named(space, five=five, order=order)
     texts = [completion_text(row["response"]) for row in reward_inputs]
     boxes, *sides = zip(*[_read(row["ground_truth"]) for row in reward_inputs], strict=True) if texts else ((), (), ())
-    sizes: dict[str, Any] = dict(zip(_FIELDS[1:], sides, strict=True))
+    sizes: dict[str, Any] = dict(zip(("width", "height"), sides, strict=True))
     target = target_boxes(boxes, kind, "ground_truth", space=target_space, format=target_format, **sizes)
     bounds = (min_pixels, max_pixels) if where.depends_on_bounds else (None, None)
     shown = [shown_size(width, height, *bounds) for width, height in zip(*sides, strict=True)]
@@ -126,17 +124,14 @@ def shown_size(width: float, height: float, min_pixels: int | None, max_pixels: 
     return width, height
 
 
-def _read(ground_truth: Any) -> tuple[Any, float, float]:
+def _read(ground_truth: Any) -> SizedTruth:
     try:
-        truth = json.loads(ground_truth) if isinstance(ground_truth, str) else ground_truth
-        box, width, height = (truth[name] for name in _FIELDS)
-    except (ValueError, TypeError, KeyError, RecursionError):
+        truth = read_sized_truth(ground_truth)
+    except TruthError as error:
         raise ValueError(
-            f"a ground truth must be an object with bbox, width and height, or its JSON, got {ground_truth!r:.200}: "
-            f"write it in the column that data.answer_key names."
+            f"a ground truth must be an object with bbox, width and height, or its JSON, in the column that "
+            f"data.answer_key names, got {ground_truth!r:.200}: {error}"
         ) from None
-    if not all(isinstance(side, Real) and 1 <= float(side) <= MAX_SIDE for side in (width, height)):
-        raise ValueError(f"width and height must be from 1 to {MAX_SIDE} pixels, got {ground_truth!r:.200}.")
-    if box is None:
+    if truth.bbox is None:
         raise ValueError(f"a ground truth needs a box, got {ground_truth!r:.200}: leave such rows out.")
-    return box, width, height
+    return truth

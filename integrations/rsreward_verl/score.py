@@ -23,9 +23,10 @@ from rsreward import (
     space_named,
 )
 from rsreward.answers import Answer, BoxKind, Select
-from rsreward.coordinates import MAX_SIDE, Five, Order
+from rsreward.coordinates import Five, Order
 from rsreward.polygons import hull_of_oriented
 from rsreward.positional import Proximity, positional_parts
+from rsreward.sized_truth import read_sized_truth
 from rsreward.truth import FORMS, Format, as_tensor, check_area, read_truth
 from rsreward.watch import RewardWatch
 
@@ -193,17 +194,13 @@ def _read_ground_truth(
 ) -> _Truth:
     read_truth([], kind=kind, format=format)  # a wrong option is not the truth's fault
     try:
-        fields = json.loads(ground_truth)
-        written, width, height = (fields[name] for name in ("bbox", "width", "height"))
-        if not all(isinstance(side, int | float) and 1 <= side <= MAX_SIDE for side in (width, height)):
-            raise ValueError(f"width and height must be from 1 to {MAX_SIDE} pixels.")
+        written, width, height = read_sized_truth(ground_truth)
         truth = read_truth(written, kind=kind, format=format, space=space, width=width, height=height)
         check_area(truth)
-    except (TypeError, ValueError, KeyError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "it is not such an object."
+    except ValueError as error:
         raise ValueError(
             f"the ground truth of {data_source!r} must be a JSON string with bbox ({FORMS['horizontal']}; "
             f"{FORMS['oriented']}; a polygon; or a list of boxes of one kind), width and height of the image, "
-            f"got {ground_truth!r:.200}: {reason}"
+            f"got {ground_truth!r:.200}: {error}"
         ) from None
     return _Truth(as_tensor(truth), truth.kind, truth.several, width, height)

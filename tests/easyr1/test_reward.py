@@ -84,6 +84,7 @@ def test_turned_boxes_in_an_image_that_easyr1_resizes_are_refused():
         ("no JSON", "an object with bbox, width and height"),
         ('{"bbox": [0, 0, 1, 1], "width": 10}', "an object with bbox, width and height"),
         ('{"bbox": [0, 0, 1, 1], "width": 0, "height": 5}', "width and height must be from 1"),
+        (f'{{"bbox": [0, 0, 1, 1], "width": 1{"0" * 400}, "height": 5}}', "width and height must be from 1"),
         ('{"bbox": [0, 0, 1, 1], "width": "8", "height": 5}', "width and height must be from 1"),
         ('{"bbox": null, "width": 8, "height": 5}', "a ground truth needs a box"),
         ('{"bbox": [0, 0, 1], "width": 8, "height": 5}', "ground_truth must hold finite boxes .* row 0"),
