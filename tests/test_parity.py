@@ -1,7 +1,7 @@
 """The same 200 completions through the core and every trainer: the same rewards to the bit, the same weights.
 
-TRL and verl are the real ones. ms-swift's functions are those of `swift_functions`; `make smoke-swift` runs the real ones.
-EasyR1's reward function is called as EasyR1 calls it, and has no weight.
+TRL and verl are the real ones. ms-swift's functions are those of `swift_functions`; the real ones run in
+`make smoke-swift`. EasyR1's reward function is called as EasyR1 calls it, and has no weight.
 """
 
 import json
