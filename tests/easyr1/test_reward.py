@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -94,6 +95,14 @@ def test_turned_boxes_in_an_image_that_easyr1_resizes_are_refused():
 def test_a_wrong_ground_truth_is_refused(truth, sentence):
     with pytest.raises(ValueError, match=sentence):
         loaded(space="pixel")([{"response": GOOD, "response_length": 5, "ground_truth": truth}])
+
+
+def test_a_reward_that_runs_idle_is_told_unless_the_watch_is_off():
+    batch = [asked("[0, 0, 1000, 1000]", bbox=(0, 0, 500, 400 + i)) for i in range(64)]
+    with pytest.warns(UserWarning, match="the reward of EasyR1: 64 of 64 answers are a box of the whole image"):
+        scores = loaded(space="norm1000")(batch)
+    with warnings.catch_warnings(action="error"):
+        assert loaded(space="norm1000", watch=False)(batch) == scores
 
 
 def test_the_space_must_be_named():
