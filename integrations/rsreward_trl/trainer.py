@@ -78,7 +78,9 @@ class SpatialConsistencyGRPOTrainer(SpatialConsistencyMixin, GRPOTrainer):
     ...     model=LlamaForCausalLM(tiny),
     ...     processing_class=PreTrainedTokenizerFast(tokenizer_object=words, pad_token=".", eos_token="."),
     ...     reward_funcs=positional_reward,
-    ...     args=GRPOConfig(num_generations=2, per_device_train_batch_size=2, use_cpu=True, bf16=False, report_to="none"),
+    ...     args=GRPOConfig(
+    ...         num_generations=2, per_device_train_batch_size=2, use_cpu=True, bf16=False, report_to="none"
+    ...     ),
     ...     train_dataset=Dataset.from_list([{"prompt": ".", "target": [0, 0, 8, 8]}]),
     ...     consistency={"normalize": True},
     ... )

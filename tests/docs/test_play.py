@@ -44,8 +44,7 @@ def test_the_page_gives_the_numbers_of_the_core():
     alphas, betas = [0.5, 1.0, 2.5, 5.0] * 10, [0.1, 0.5] * 20
     keys = ("pred", "target", "alpha", "beta")
     cases = [
-        dict(zip(keys, case, strict=True))
-        for case in zip(pred.tolist(), target.tolist(), alphas, betas, strict=True)
+        dict(zip(keys, case, strict=True)) for case in zip(pred.tolist(), target.tolist(), alphas, betas, strict=True)
     ]
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
     page = f"{PAGE.as_uri()}?check={quote(json.dumps(cases))}"
