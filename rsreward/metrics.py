@@ -32,6 +32,9 @@ class Convention:
         cum_iou: whether the sum of intersections over the sum of unions, in these units, is reported.
         failures_in_union: whether predictions that could not be read add the true area to the sum of unions.
         side: of the benchmark's images in pixels, all squares: their size where none is given.
+
+    >>> CONVENTIONS["dior_rsvg"].thresholds, CONVENTIONS["dior_rsvg"].closed
+    ((0.5, 0.6, 0.7, 0.8, 0.9), False)
     """
 
     thresholds: tuple[float, ...] = (0.5, 0.7)

@@ -32,7 +32,14 @@ Column = Sequence[Any] | None
 
 
 class TruthError(ValueError):
-    """A truth that cannot be read; the message says why."""
+    """A truth that cannot be read; the message says why.
+
+    >>> try:
+    ...     read_truth([1, 2, 3])
+    ... except TruthError as error:
+    ...     print(error)
+    [1, 2, 3] has 3 numbers, not 5.
+    """
 
 
 class Truth(NamedTuple):
@@ -42,6 +49,9 @@ class Truth(NamedTuple):
         boxes: in pixels, `[x1, y1, x2, y2]` or `[cx, cy, w, h, angle]`.
         kind: which of the two.
         several: whether the value was a list of boxes, of any length, and not one box.
+
+    >>> read_truth([[0, 0, 1, 1], [2, 2, 3, 3]])
+    Truth(boxes=[[0.0, 0.0, 1.0, 1.0], [2.0, 2.0, 3.0, 3.0]], kind='horizontal', several=True)
     """
 
     boxes: list[list[float]]

@@ -23,7 +23,13 @@ from .options import Options, check_bounds
 
 
 class RSFormat:
-    """`rsreward.format_reward`; swift logs it by the name of this class."""
+    """`rsreward.format_reward`; swift logs it by the name of this class.
+
+    >>> from rsreward_swift.options import read_options
+    >>> reward = RSFormat(read_options({"RSREWARD_SPACE": "qwen3-vl"}))
+    >>> reward(["<think>Left.</think><answer>[0, 0, 500, 500]</answer>", "[0, 0, 500, 500]"])
+    [1.0, 0.0]
+    """
 
     def __init__(self, options: Options, args: Any = None) -> None:
         self.options = options
@@ -124,6 +130,11 @@ class RSIoU(RSPositional):
 
     Raises:
         ValueError: if swift would add the IoU to the reward.
+
+    >>> from rsreward_swift.options import read_options
+    >>> reward = RSIoU(read_options({"RSREWARD_SPACE": "qwen3-vl"}))
+    >>> reward(["<answer>[0, 0, 500, 250]</answer>"], target=[[0, 0, 400, 400]], width=[800], height=[800])
+    [0.5]
     """
 
     def __init__(self, options: Options, args: Any = None) -> None:

@@ -39,6 +39,10 @@ class ConsistencyWeight:
 
     Args:
         options: of the plug-in.
+
+    >>> from rsreward_swift.options import read_options
+    >>> ConsistencyWeight(read_options({"RSREWARD_SPACE": "pixel"})).weights(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
+    tensor([2.3396, 1.0000])
     """
 
     def __init__(self, options: Options) -> None:

@@ -116,7 +116,11 @@ def as_reward_func(
 
 
 class TextReward:
-    """A reward of the completions alone."""
+    """A reward of the completions alone.
+
+    >>> as_reward_func(rsreward.format_reward, think_in_prompt=True)(["Left.</think><answer>[0, 0, 8, 8]</answer>"])
+    [1.0]
+    """
 
     def __init__(self, reward: Callable[..., Tensor], name: str, options: dict[str, Any]) -> None:
         self.reward, self.__name__, self.options = reward, name, options
@@ -127,7 +131,16 @@ class TextReward:
 
 
 class BoxReward:
-    """A reward of the predicted box against the true one."""
+    """A reward of the predicted box against the true one.
+
+    A row without a true box is left out. The weight takes the IoUs from `ious`:
+
+    >>> reward = as_reward_func(iou)
+    >>> reward(["[0, 0, 8, 8]", "[0, 0, 8, 4]"], target=[None, [0, 0, 8, 8]])
+    [None, 0.5]
+    >>> reward.ious(["[0, 0, 8, 8]", "[0, 0, 8, 4]"], target=[None, [0, 0, 8, 8]])
+    tensor([   nan, 0.5000])
+    """
 
     def __init__(
         self, reward: Callable[..., Tensor], reading: Reading, name: str, options: dict[str, Any], watch: bool = True
@@ -228,7 +241,11 @@ class BoxReward:
 
 
 class SetReward(BoxReward):
-    """A reward of all predicted boxes against all true ones. Its IoU is the mean over the boxes of the larger set."""
+    """A reward of all predicted boxes against all true ones. Its IoU is the mean over the boxes of the larger set.
+
+    >>> as_reward_func(set_reward, beta=0.0)(["[0, 0, 8, 8], [9, 9, 12, 12]", "[]"], target=[[[0, 0, 8, 8]], []])
+    [0.5, 1.0]
+    """
 
     def predicted(self, answers: list[Answer], sizes: dict[str, Any]) -> Any:
         preds = parse_box_sets(answers, **self.reading.answers, **sizes)

@@ -37,6 +37,10 @@ class SpatialConsistencyMixin:
         consistency: options of `rsreward.consistency_weight`, such as `{"normalize": True}`.
 
     All other arguments are the trainer's own. What the weight does is said at `attach_spatial_consistency`.
+
+    >>> from trl import RLOOTrainer
+    >>> class SpatialConsistencyRLOOTrainer(SpatialConsistencyMixin, RLOOTrainer):
+    ...     "RLOO whose advantages carry the weight of their group."
     """
 
     _consistency: "_Consistency"
@@ -62,6 +66,29 @@ class SpatialConsistencyGRPOTrainer(SpatialConsistencyMixin, GRPOTrainer):
 
     Takes what GRPOTrainer takes, and `consistency`, the options of `rsreward.consistency_weight`. One of its
     `reward_funcs` must be made by `as_reward_func` from a reward of boxes: the IoUs come from there.
+
+    With a model that knows two words:
+
+    >>> from datasets import Dataset
+    >>> from rsreward_trl import positional_reward
+    >>> from tokenizers import Tokenizer, models
+    >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    >>> from trl import GRPOConfig
+    >>> tiny = LlamaConfig(vocab_size=2, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, eos_token_id=1)
+    >>> words = Tokenizer(models.WordLevel({"[0,0,8,8]": 0, ".": 1}, unk_token="."))
+    >>> trainer = SpatialConsistencyGRPOTrainer(
+    ...     model=LlamaForCausalLM(tiny),
+    ...     processing_class=PreTrainedTokenizerFast(tokenizer_object=words, pad_token=".", eos_token="."),
+    ...     reward_funcs=positional_reward,
+    ...     args=GRPOConfig(
+    ...         num_generations=2, per_device_train_batch_size=2, use_cpu=True, bf16=False, report_to="none"
+    ...     ),
+    ...     train_dataset=Dataset.from_list([{"prompt": ".", "target": [0, 0, 8, 8]}]),
+    ...     consistency={"normalize": True},
+    ... )
+    >>> attach_spatial_consistency(trainer)
+    Traceback (most recent call last):
+    ValueError: this trainer has the consistency weight already: attach it once.
     """
 
 
@@ -83,6 +110,14 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
         TypeError: if the trainer lacks the two methods, or they have other parameters than TRL 1.x gives them.
         ValueError: if no reward function knows the IoU, its columns are missing from the trainer's `train_dataset`, the
             options are wrong, or the trainer has the weight already.
+
+    After `trainer = GRPOTrainer(...)` it is `attach_spatial_consistency(trainer, normalize=True)`. A trainer without
+    groups is refused:
+
+    >>> from trl import SFTTrainer
+    >>> attach_spatial_consistency(object.__new__(SFTTrainer))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    TypeError: the consistency weight needs SFTTrainer._calculate_rewards(...), which does not exist here: ...
     """
     if hasattr(trainer, "_consistency"):
         raise ValueError("this trainer has the consistency weight already: attach it once.")

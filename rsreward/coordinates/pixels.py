@@ -51,10 +51,12 @@ def oriented_to_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, h
     """Answers of five numbers as oriented boxes in pixels of the original image.
 
     The space's `five` says what the five numbers are:
-        "corners-cw": x1, y1, x2, y2 of the box before it is turned about its centre, and degrees from +x towards +y:
-            clockwise as one looks at the image.
-        "corners-ccw": the same, towards -y.
-        "le90": cx, cy, w, h of the box before it is turned, and degrees from +x towards +y, of any range.
+
+    * `"corners-cw"`: x1, y1, x2, y2 of the box before it is turned about its centre, and degrees from +x towards +y:
+      clockwise as one looks at the image.
+    * `"corners-ccw"`: the same, towards -y.
+    * `"le90"`: cx, cy, w, h of the box before it is turned, and degrees from +x towards +y, of any range.
+
     Corners are scaled to pixels, x by the width and y by the height, and then the box is turned, so it stays a
     rectangle. The centre of "le90" is scaled in the same way. Its w and h lie along the turned sides, not along an
     axis, so both are scaled by the width: GeoBox-R1 found that this gives GeoGround's published figures.
