@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ from rsreward.watch import NAMES, RewardWatch
 from .columns import Reading, read_columns
 
 Log = Callable[[str, Any], None] | None
+# TRL before 1.14 hangs unless every process logs the same names, so there one without targets logs NaN.
+_ALL_LOG = tuple(map(int, version("trl").split(".")[:2])) < (1, 14)
 
 
 def as_reward_func(
@@ -165,8 +168,7 @@ class BoxReward:
         known = _known(target)
         scores = self.reward(pred, truth, **self.options)
         parts = self.parts(pred, truth) if log_metric or log_extra else {}
-        if log_metric is not None and (known.any() or dist.is_initialized()):
-            # TRL before 1.14 hangs unless every process logs the same names: one without targets logs NaN then.
+        if log_metric is not None and (known.any() or (_ALL_LOG and dist.is_initialized())):
             for part, value in parts.items():
                 log_metric(f"{self.__name__}/{part}", value[known].mean().item())
         if log_metric is not None and self.watch is not None:

@@ -1,8 +1,5 @@
 import inspect
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -230,19 +227,3 @@ def test_moved_signatures_are_refused_when_the_trainer_is_built(tmp_path):
 
     with pytest.raises(TypeError, match="does not exist"):
         attach_spatial_consistency(Gone())
-
-
-def test_two_processes_with_groups_whole_and_split_over_ranks(tmp_path):
-    here = Path(__file__).parent
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    result = subprocess.run(
-        [*command, str(here / "two_ranks.py"), str(tmp_path)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    for rank in (0, 1):
-        file = tmp_path / f"rank{rank}"
-        assert file.exists(), result.stderr[-3000:]
-        assert file.read_text().splitlines() == [
-            f"{case} rank={rank} advantages=True logged=True watched=True" for case in ("whole", "split")
-        ]
