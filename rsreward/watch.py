@@ -4,9 +4,12 @@ Nothing here changes a score. The findings of `rsreward.frame` come from here to
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .answers import Answer, BoxKind
@@ -38,8 +41,8 @@ NAMES = (*FINDINGS, *SIGNS)
 class _Row(NamedTuple):
     text: str
     answer: Answer
-    target: Tensor  # (n, 4) or (n, 5), as are the predicted boxes, all in pixels
-    pred: Tensor
+    target: NDArray[Any]  # (n, 4) or (n, 5), as are the predicted boxes, all in pixels
+    pred: NDArray[Any]
     width: float | None
     height: float | None
 
@@ -100,15 +103,17 @@ class RewardWatch:
         Returns:
             A sentence for each thing that is off and was not told before.
         """
-        boxes = [each.unsqueeze(1) if isinstance(each, Tensor) else each for each in (targets, preds)]
         unknown = [None] * len(texts)
+        boxes = map(_boxes_of_rows, (targets, preds))
         self.waiting += map(_Row, texts, answers, *boxes, width or unknown, height or unknown)
         return self._look() if len(self.waiting) >= min(max(FIRST, self.seen), BLOCK) else []
 
     def _look(self) -> list[str]:
         rows, self.waiting = self.waiting, []
         _, answers, targets, _, width, height = zip(*rows, strict=True)
-        self.check.update(answers, targets, width, height)
+        flat = torch.from_numpy(np.concatenate([boxes for boxes in targets if len(boxes)] or [np.empty((0, 4))]))
+        counts = [len(boxes) for boxes in targets]
+        self.check.update(answers, flat if set(counts) == {1} else flat.split(counts), width, height)
         self.seen += len(rows)
         off = self._signs(rows)
         if self.seen >= self.next:  # this takes some 50 ms, so it is done ever more seldom
@@ -122,9 +127,9 @@ class RewardWatch:
 
     def _signs(self, rows: list[_Row]) -> dict[str, str]:
         """Count the signs of a block; the sentences of those that are too many."""
-        groups: dict[str, list[object]] = {}
+        groups: dict[object, list[object]] = {}
         for row in rows:
-            groups.setdefault(str((row.target.tolist(), row.width, row.height)), []).append(row.answer.boxes)
+            groups.setdefault((row.target.tobytes(), row.width, row.height), []).append(row.answer.boxes)
         several = [group for group in groups.values() if len(group) > 1]
         alike = sum(len(set(group)) == 1 for group in several)
         most = max(Counter(row.answer.boxes[0] for row in rows if row.answer.boxes).values(), default=0)
@@ -144,6 +149,13 @@ class RewardWatch:
         self.signs.update(shown)
         off = [name for name, count in shown.items() if count > limits[name]]
         return {name: SIGNS[name][1].format(f"{shown[name]} of {of[name]}") for name in off}
+
+
+def _boxes_of_rows(boxes: Tensor | Sequence[Tensor]) -> Iterable[NDArray[Any]]:
+    """The boxes of each row, as arrays: a tensor for each of thousands of rows takes longer than all that is looked at."""
+    rows = [boxes.unsqueeze(1)] if isinstance(boxes, Tensor) else boxes
+    arrays = [each.detach().cpu().numpy() for each in rows]
+    return arrays[0] if isinstance(boxes, Tensor) else arrays
 
 
 def _is_unopened(row: _Row) -> bool:
