@@ -98,7 +98,7 @@ def read_truth(
         check_kind(kind)
     if (
         space is None and format is None and kind != "oriented" and is_corners(value)
-    ):  # most rows, in a fifth of the time
+    ):  # most rows: in a fifth of the time
         return Truth([[*map(float, value)]], "horizontal", False)
     where = None if space is None else space_named(space)
     boxes, several, as_answer = _written(value, where, format)
