@@ -23,7 +23,7 @@ demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; write
 test: .venv/ready  ## the tests and doctests, on all cores
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
 
-test-slow: .venv/ready  ## the tests that start Ray, a minute or two each; CI runs them too
+test-slow: .venv/ready  ## the tests that start Ray or many processes, up to a minute or two each; CI runs them too
 	$(BIN)/python -m pytest -n auto -m slow $(ARGS)
 
 mutants: .venv/ready  ## do the tests of the core notice small errors in it? An hour or more (ARGS='--share 0.1': a sample); goes on where it was stopped

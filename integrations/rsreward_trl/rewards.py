@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -24,12 +25,15 @@ from rsreward import (
 from rsreward.answers import Answer, BoxKind, Select, check_texts, completion_text
 from rsreward.coordinates import Five, Order
 from rsreward.polygons import hull_of_oriented
+from rsreward.signs import cut_off
 from rsreward.truth import Column, Format, read_truth, target_boxes, target_sets
 from rsreward.watch import NAMES, RewardWatch
 
 from .columns import Reading, read_columns
 
 Log = Callable[[str, Any], None] | None
+# TRL before 1.14 hangs unless every process logs the same names, so there one without targets logs NaN.
+_ALL_LOG = tuple(map(int, version("trl").split(".")[:2])) < (1, 14)
 
 
 def as_reward_func(
@@ -66,8 +70,8 @@ def as_reward_func(
         hull: read turned boxes too, and score their bounding boxes against the horizontal true ones.
         target: the column of the true boxes.
         target_space, target_format: what they are written in, see `rsreward.truth.read_truth`.
-        watch: warn where answers, true boxes and the space do not fit together or the reward runs idle, once for each
-            such finding, and log a count; see `rsreward.watch`.
+        watch: warn where answers, true boxes and the space do not fit together or the reward runs idle, of each such
+            finding now and then, and log a count; see `rsreward.watch`.
         name: what it is logged as; the function's own name if not given.
         **options: passed on to the reward, such as `alpha` and `beta`.
 
@@ -158,13 +162,13 @@ class BoxReward:
         log_extra: Log = None,
         **columns: Any,
     ) -> list[float | None]:
-        target = columns.get(self.reading.target)
-        pred, truth = self.boxes(completions, target=target, width=width, height=height, watched=True)
+        target, ids = columns.get(self.reading.target), columns.get("completion_ids") or ()
+        cut = cut_off(ids) if len(ids) == len(completions) else None
+        pred, truth = self.boxes(completions, target=target, width=width, height=height, watched=True, cut=cut)
         known = _known(target)
         scores = self.reward(pred, truth, **self.options)
         parts = self.parts(pred, truth) if log_metric or log_extra else {}
-        if log_metric is not None and (known.any() or dist.is_initialized()):
-            # TRL before 1.14 hangs unless every process logs the same names: one without targets logs NaN then.
+        if log_metric is not None and (known.any() or (_ALL_LOG and dist.is_initialized())):
             for part, value in parts.items():
                 log_metric(f"{self.__name__}/{part}", value[known].mean().item())
         if log_metric is not None and self.watch is not None:
@@ -185,10 +189,12 @@ class BoxReward:
         width: Column = None,
         height: Column = None,
         watched: bool = False,
+        cut: Sequence[bool] | None = None,
     ) -> tuple[Any, Any]:
         """Predicted and true boxes in pixels, `(N, 4)` or `(N, 5)` each; rows of NaN where there is none.
 
         watched: these rows are new to the watch.
+        cut: whether each completion was cut off, where that is known.
 
         Raises:
             ValueError: naming the reward and the column, or the row, that is wrong.
@@ -199,7 +205,7 @@ class BoxReward:
         answers = [parse_answer(text, self.reading.think_in_prompt) for text in texts]
         pred = self.predicted(answers, sizes)
         if watched and self.watch is not None:
-            for message in self.watch.add(texts, answers, truth, pred, **sizes):
+            for message in self.watch.add(texts, answers, truth, pred, **sizes, cut=cut):
                 if not dist.is_initialized() or dist.get_rank() == 0:  # the others see rows of the same kind
                     warnings.warn(f"{self.__name__}: {message}", stacklevel=3)
         return pred, truth
