@@ -118,7 +118,7 @@ class RewardWatch:
         texts, answers, targets, preds, width, height, cut = zip(*rows, strict=True)
         flat = torch.from_numpy(np.concatenate([boxes for boxes in targets if len(boxes)] or [np.empty((0, 4))]))
         counts = [len(boxes) for boxes in targets]
-        self.check.update(answers, flat if set(counts) == {1} else flat.split(counts), width, height)
+        self.check.update(answers, flat if set(counts) == {1} else torch.split(flat, counts), width, height)
         self.seen += len(rows)
         signs = Signs(self.think_in_prompt)
         questions = [(row.target.tobytes(), row.width, row.height) for row in rows]
