@@ -23,8 +23,8 @@ TOKENS = [
     "<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "</tool_call>", "<|box_start|>", "<|box_end|>",
     *"[](){}<>|\"'\\,;:=%\n\t.-+【】１٣²½−ﬀ\0\ud800\u202e\u2028\ufeff", "\\\\", '\\"', " " * 50, "\x1b[31m", "🛩️",
     "```json", "bbox_2d", "label", "<box>", "</box>", "<loc_1", "x1=", '"width": 5', "none", "[]", "Answer:",
-    "Thought:", "答案：", "NaN", "Infinity", "1e999", "-1e-999", "1e30", "9" * 400, "0" * 50 + "1", "1.2.3", "-0", "0x10", "1_0",
-    "&lt;",
+    "Thought:", "答案：", "NaN", "Infinity", "1e999", "-1e-999", "1e30", "9" * 400, "0" * 50 + "1", "1.2.3", "-0",
+    "0x10", "1_0", "&lt;",
 ]  # fmt: skip
 HTML = [
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onmouseover='alert(1)", "</title><b>", "</style>",
