@@ -12,8 +12,8 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help demo test test-slow mutants study matrix bench bench-gpu smoke-verl smoke-swift smoke-lmms smoke-tools \
-	check lint format docs release clean
+.PHONY: help demo test test-slow mutants fuzz coverage study matrix bench bench-gpu smoke-verl smoke-swift smoke-lmms \
+	smoke-tools check lint format docs release clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,6 +29,13 @@ test-slow: .venv/ready  ## the tests that start Ray or many processes, up to a m
 
 mutants: .venv/ready  ## do the tests of the core notice small errors in it? An hour or more (ARGS='--share 0.1': a sample); goes on where it was stopped
 	$(BIN)/python tests/mutants.py $(ARGS)
+
+fuzz: .venv/ready  ## throw what nobody would write at all that reads, minutes for each harness (ARGS='--minutes 60 --only parser'); writes runs/fuzz
+	$(BIN)/python tests/fuzz/fuzz.py $(ARGS)
+
+coverage: .venv/ready  ## which branches of the core its tests take; without Triton's kernels
+	$(BIN)/python -m coverage run -m pytest -p no:cacheprovider tests/core rsreward -k "not cuda and not triton and not builds"
+	$(BIN)/python -m coverage report
 
 matrix:  ## the tests with the lowest and the newest versions; makes .venv-matrix, writes docs/trust.md's table
 	$(PYTHON) tests/matrix.py --docs $(ARGS)

@@ -1,3 +1,4 @@
+import sys
 from itertools import permutations
 
 import pytest
@@ -95,6 +96,12 @@ def test_what_does_not_fit_is_named():
         set_reward([TARGET], [TARGET, TARGET])
     with pytest.raises(ValueError, match=r"\(1, 4\) and \(1, 5\)"):
         set_reward([TARGET], [torch.zeros(1, 5)])
+
+
+def test_where_scipy_is_missing_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(ImportError, match=r"needs scipy: pip install 'rsreward\[matching\]'"):
+        set_reward([TARGET], [TARGET])
 
 
 # Ways to be paid without looking. None may earn what an honest near miss earns.
