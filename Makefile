@@ -4,6 +4,7 @@ BIN := .venv/bin
 BENCH := .venv-bench/bin
 SWIFT := .venv-swift/bin
 RELEASE := .venv-release/bin
+DOCS := .venv-docs/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PIP = $(BIN)/python $(INSTALL)
 export OMP_NUM_THREADS ?= 1
@@ -11,7 +12,7 @@ export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
 .PHONY: help demo test test-slow mutants study matrix bench bench-gpu smoke-verl smoke-swift smoke-tools check lint format \
-	release clean
+	docs release clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,7 +23,7 @@ demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; write
 test: .venv/ready  ## the tests and doctests, on all cores
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
 
-test-slow: .venv/ready  ## the tests that start Ray, a minute or two each; CI runs them too
+test-slow: .venv/ready  ## the tests that start Ray or many processes, up to a minute or two each; CI runs them too
 	$(BIN)/python -m pytest -n auto -m slow $(ARGS)
 
 mutants: .venv/ready  ## do the tests of the core notice small errors in it? An hour or more (ARGS='--share 0.1': a sample); goes on where it was stopped
@@ -63,7 +64,11 @@ format: .venv/ready  ## mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint test test-slow  ## what CI runs
+docs: .venv-docs/ready  ## the site, runs/docs/index.html; warnings are errors, nothing is fetched
+	rm -rf runs/docs
+	$(DOCS)/sphinx-build -c docs -W --keep-going -q . runs/docs $(ARGS)
+
+check: lint test test-slow docs  ## what CI runs
 
 release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes dist with SBOM and licences
 	rm -rf dist
@@ -102,6 +107,12 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 		--no-build-isolation --editable '.[swift,tools]'
 	touch $@
 
+.venv-docs/ready: pyproject.toml constraints.txt
+	test -x $(DOCS)/python || $(PYTHON) -m venv .venv-docs
+	$(DOCS)/python $(INSTALL) torch hatchling
+	$(DOCS)/python $(INSTALL) --no-build-isolation --editable '.[docs]'
+	touch $@
+
 .venv-release/ready:
 	test -x $(RELEASE)/python || $(PYTHON) -m venv .venv-release
 	$(RELEASE)/python -m pip install --quiet --disable-pip-version-check \
@@ -109,4 +120,4 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 	touch $@
 
 clean:  ## remove what make made
-	rm -rf .venv .venv-bench .venv-swift .venv-tools .venv-matrix .venv-release dist runs
+	rm -rf .venv .venv-bench .venv-swift .venv-tools .venv-matrix .venv-release .venv-docs dist runs

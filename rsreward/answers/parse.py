@@ -35,6 +35,10 @@ class Answer(NamedTuple):
         dialect: how the first of them was written, one of `DIALECTS`; "none" without boxes.
         problems: names of what is wrong with the answer; see `PROBLEMS`.
         mixed: if there are boxes of two kinds, all of them in the order written; else empty.
+
+    >>> answer = parse_answer("Sorry, I cannot help.")
+    >>> answer.boxes, answer.problems, answer.says_none
+    ((), ('no-box',), False)
     """
 
     boxes: tuple[tuple[float, ...], ...] = ()

@@ -1,5 +1,7 @@
 """The reward functions, called as swift calls them: texts by position, all columns of the batch by name."""
 
+import warnings
+
 import pytest
 from rsreward_swift.options import read_options
 from rsreward_swift.rewards import RSFormat, RSIoU, RSPositional
@@ -29,6 +31,16 @@ def test_the_frame_of_reference_is_used():
     reward = RSPositional(options(space="qwen3-vl", target="solution", target_format="xywh"))
     columns = {"solution": [[0, 0, 8, 2]], "width": [800], "height": [400]}
     assert call(reward, [GOOD], **columns) == [pytest.approx(1.1)]
+
+
+def test_a_reward_that_runs_idle_is_told_once_by_the_one_reward_that_watches():
+    texts, target = [f"[0, 0, 10, {5 + i}" for i in range(64)], [[0, 0, 9, 9 + i] for i in range(64)]
+    columns = {"target": target, "is_truncated": [True] * 30 + [False] * 34, "finish_reason": ["length"] * 64}
+    with pytest.warns(UserWarning, match="rs_positional: 30 of 64 answers end before they are finished"):
+        RSPositional(options())(texts, trainer_state=None, **columns)
+    with warnings.catch_warnings(action="error"):
+        for reward in (RSIoU(options()), RSPositional(options(watch="false"))):
+            reward(texts, trainer_state=None, **columns)
 
 
 def test_oriented_boxes():

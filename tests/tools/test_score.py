@@ -35,6 +35,19 @@ def test_json_has_metrics_and_rewards_of_every_group(tmp_path, rsreward):
     assert set(out["groups"]["b"].values()) == {1, 0}
 
 
+def test_answers_that_say_nothing_are_reported_as_in_training(tmp_path, rsreward):
+    rows = [GOOD | {"completion": f"[0, 0, 999, {990 + i}]", "target": [0, 0, 9, 9 + i], "width": 1000, "height": 1000}
+            for i in range(9)]  # fmt: skip
+    for workers in (1, 2):
+        done = rsreward("score", written(tmp_path, *rows), "--json", "--workers", workers)
+        [found] = json.loads(done.stdout)["watch"]
+        assert (found["finding"], found["rows"], found["of"]) == ("whole-image", 9, 9)
+        assert "9 of 9 answers are a box of the whole image." in done.stderr
+    alike = [row | {"completion": "[1, 2, 3, 4]", "prompt": i // 2} for i, row in enumerate(rows * 2)]
+    done = rsreward("score", written(tmp_path, *alike), "--json", "--cluster", "prompt")
+    assert [found["finding"] for found in json.loads(done.stdout)["watch"]] == ["groups-alike", "same-box"]
+
+
 def test_the_table_names_every_group(tmp_path, rsreward):
     result = rsreward("score", written(tmp_path, GOOD, GOOD | {"log": "b"}), "--by", "log")
     assert result.returncode == 0

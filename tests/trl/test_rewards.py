@@ -233,6 +233,16 @@ def test_what_does_not_fit_is_told_once_and_counted():
     assert metrics["positional_reward/watch/answers-in-unit"] == 200  # findings are made up ever more seldom
 
 
+def test_completions_that_trl_has_cut_off_are_told_by_their_tokens():
+    reward, (_, columns) = as_reward_func(rsreward.iou, space="qwen3-vl"), in_unit(64)
+    texts = [f"[100, 100, 400, {500 + i}]" for i in range(64)]
+    ids = [[i, 2] if i < 40 else [1, 2, i] for i in range(64)]
+    with pytest.warns(UserWarning, match="iou: 24 of 64 answers end before they are finished"):
+        reward(texts, completion_ids=ids, **columns)
+    with warnings.catch_warnings(action="error"):
+        as_reward_func(rsreward.iou, space="qwen3-vl")(texts, completion_ids=[[1, 2]] * 64, **columns)
+
+
 @pytest.mark.parametrize("reward", [rsreward.positional_reward, rsreward.set_reward])
 def test_the_watch_changes_no_reward_and_can_be_turned_off(reward):
     texts, columns = in_unit(70)

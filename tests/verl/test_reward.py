@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rsreward_verl import score as rollout_score
 from rsreward_verl.reward import compute_score
 from rsreward_verl.weights import WatchCounts
 from verl.trainer.ppo.metric_utils import process_validation_metrics
@@ -157,6 +158,19 @@ def test_what_does_not_fit_is_told_once_and_counted_for_the_trainer():
         for row in rows:
             scored(row)
     assert WatchCounts()([scored(rows[0])["watch"]]) == {"watch/answers-in-unit": 256}
+
+
+def test_rollouts_at_the_longest_length_are_told_to_be_cut_off(tokenizer):
+    rows = [rollout(tokenizer, [GOOD], truth([80, 160, 240, 300 + i])) for i in range(64)]
+    length = len(rows[0].batch["responses"][0])
+    for longest, count in ((length, 64), (length + 1, 0)):
+        rollout_score._watch.cache_clear()
+        config = verl_config(*OUR_MANAGER, f"data.max_response_length={longest}")
+        manager = load_reward_manager(config, tokenizer, reward_router_address=None)
+        with warnings.catch_warnings(record=True) as told:
+            results = [run(manager, row)["reward_extra_info"]["watch"] for row in rows]
+        assert WatchCounts()(results).get("watch/cut-off", 0) == count
+        assert any("end before they are finished" in str(each.message) for each in told) == bool(count)
 
 
 @pytest.mark.parametrize(

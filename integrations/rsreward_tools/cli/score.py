@@ -105,7 +105,7 @@ def score(
         about |= {"cluster": cluster or "", "without size": describe_unsized(result, convention)}
         say(page.write(result, about))
     _say_what_is_missing(result, convention)
-    say_findings(result["frame"])
+    say_findings(result["frame"] + result["watch"])
     if as_json:
         print(json.dumps(result))
         return

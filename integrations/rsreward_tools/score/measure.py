@@ -31,6 +31,7 @@ from rsreward import (
 )
 from rsreward.frame import FrameCheck
 from rsreward.polygons import hull_of_oriented
+from rsreward.signs import Signs, covers_image, first_boxes
 
 from ..errors import InputError
 from .options import FROM_TARGET, Options
@@ -51,6 +52,7 @@ class Scored(NamedTuple):
         preds: the boxes used of each.
         columns: `(N,)` each: what the rows add to the sums. Arrays, for they are sent from one process to another.
         frame: whether sizes, targets and answers fit together.
+        signs: of answers that say nothing, or all the same.
     """
 
     rows: list[Row]
@@ -58,6 +60,7 @@ class Scored(NamedTuple):
     preds: list[list[list[float]]]
     columns: Columns
     frame: FrameCheck
+    signs: Signs
 
 
 @dataclass
@@ -70,7 +73,7 @@ class Measured:
         clusters: the cluster of each row, where there are some.
         answers: how many answers there are of each dialect, kind and problems.
         unsized: how many rows have no width and height.
-        frame: whether sizes, targets and answers of these rows fit together.
+        frame, signs: what is off in these rows, see `Scored`.
         broken: the rows that could not be scored.
         written: the lines of all rows, if they were asked for.
         scored: the rows themselves, if they were asked for.
@@ -82,6 +85,7 @@ class Measured:
     answers: Counter[tuple[str, str, tuple[str, ...]]] = field(default_factory=Counter)
     unsized: int = 0
     frame: FrameCheck | None = None
+    signs: Signs | None = None
     broken: list[Broken] = field(default_factory=list)
     written: bytes = b""
     scored: Scored | None = None
@@ -106,7 +110,7 @@ def measure(
         measured.groups = _groups(rows, options.by)
         measured.clusters = [row.cluster for row in rows if row.cluster is not None]
         measured.answers = Counter((answer.dialect, answer.kind, answer.problems) for answer in scored.answers)
-        measured.frame = scored.frame
+        measured.frame, measured.signs = scored.frame, scored.signs
         measured.unsized = sum(row.width is None for row in rows)
         measured.scored = scored if keep else None
     if write:
@@ -155,6 +159,10 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     targets: Any = target.split([len(row.target) for row in rows]) if several else target
     frame = FrameCheck(options.coordinates, options.kind, options.convention)
     frame.update(answers, targets, **sizes, **_sizes_of_files(rows, options.images))
+    signs = Signs(thinks)
+    questions = [row.cluster or repr(row.target) for row in rows]
+    whole = covers_image(first_boxes(pred) if several else pred, width, height)
+    signs.update(completions, answers, questions, whole=whole, rollouts=options.cluster is not None)
     if several:
         columns = _set_columns(pred, targets, [answer.says_none for answer in answers], options.convention)
     else:
@@ -164,7 +172,7 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
         completions, answers=answers, require_box=not several, kind=kind, think_in_prompt=thinks
     )
     preds = [[box for box in of.view(-1, of.shape[-1]).tolist() if isfinite(sum(box))] for of in pred] if boxes else []
-    return Scored(rows, answers, preds, {name: values.numpy() for name, values in columns.items()}, frame)
+    return Scored(rows, answers, preds, {name: values.numpy() for name, values in columns.items()}, frame, signs)
 
 
 def _sizes_of_files(rows: list[Row], images: Path | None) -> dict[str, Any]:
