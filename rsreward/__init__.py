@@ -17,6 +17,7 @@ from .consistency import (
     scale_advantages,
     weighted_rewards,
 )
+from .conventions import CONVENTIONS
 from .coordinates import (
     SPACES,
     Space,
@@ -31,7 +32,6 @@ from .format import format_reward
 from .frame import Finding, FrameCheck, frame_findings
 from .matching import set_metrics, set_reward
 from .metrics import (
-    CONVENTIONS,
     grounding_breakdown,
     grounding_columns,
     grounding_metrics,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .boxes import pairwise_iou
 from .checks import check_tensors
+from .conventions import convention_named
 from .oriented import pairwise_oriented_iou
 from .positional import Proximity, positional_reward
 
@@ -81,7 +82,11 @@ def set_reward(
 
 
 def set_metrics(
-    preds: Sequence[Tensor], targets: Sequence[Tensor], *, thresholds: Sequence[float] = (0.5, 0.7)
+    preds: Sequence[Tensor],
+    targets: Sequence[Tensor],
+    *,
+    thresholds: Sequence[float] | None = None,
+    convention: str = "plain",
 ) -> dict[str, float]:
     """Precision, recall and F1 over all rows, with boxes matched by IoU.
 
@@ -89,17 +94,26 @@ def set_metrics(
 
     Args:
         preds, targets: as in `set_reward`.
-        thresholds: the least IoU of a hit; the matching is the one with the most hits, then the greatest IoU.
+        thresholds: the least IoU of a hit; the matching is the one with the most hits, then the greatest IoU. None:
+            those of the convention.
+        convention: "plain", one to one; or "earthdial", where hits are those of `meets_any`.
 
     Returns:
         `predictions`, `targets`, and for each threshold k `hits@k`, `precision@k`, `recall@k`, `f1@k`; a ratio without
-        a denominator is 1, for there was nothing to miss.
+        a denominator is 1, for there was nothing to miss. Of "earthdial" no recall and F1, which it does not define.
+
+    Raises:
+        ValueError: if the lengths, the shapes or the convention are wrong.
 
     >>> box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     >>> metrics = set_metrics([box.repeat(2, 1)], [box], thresholds=[0.5])
     >>> metrics["precision@0.5"], metrics["recall@0.5"]
     (0.5, 1.0)
     """
+    rule = convention_named(convention)
+    if convention != "plain" and not rule.any_true:
+        raise ValueError(f"the convention {convention!r} is for one box a row: use grounding_metrics.")
+    thresholds = rule.thresholds if thresholds is None else thresholds
     counts = {"predictions": 0.0, "targets": 0.0} | {f"hits@{k}": 0.0 for k in thresholds}
     for pred, target in _rows(preds, targets):
         counts["predictions"] += len(pred)
@@ -110,13 +124,32 @@ def set_metrics(
         overlaps = pairwise(pred.double(), target.double()).round(decimals=9)
         for k in thresholds:
             hit = overlaps >= k
+            if rule.any_true:
+                counts[f"hits@{k}"] += meets_any(hit).sum().item()
+                continue
             i, j = assign(hit + overlaps / (len(pred) + len(target)))
             counts[f"hits@{k}"] += hit[i, j].sum().item()
     n_pred, n_true = counts["predictions"], counts["targets"]
     for k in thresholds:
         ratios = precision_recall_f1(counts[f"hits@{k}"], n_pred, n_true)
-        counts |= {f"{name}@{k}": value for name, value in ratios.items()}
+        counts |= {f"{name}@{k}": value for name, value in ratios.items() if name == "precision" or not rule.any_true}
     return counts
+
+
+def meets_any(hit: Tensor) -> Tensor:
+    """Which predictions meet any true box, however often that box is met: `(n, m)` -> `(n,)`, bool.
+
+        hits = sum over predictions i of [max over true boxes j of IoU_ij >= k]
+
+    EarthDial's evaluation counts so: copies of one right box are all right.
+
+    Args:
+        hit: whether prediction i and true box j overlap enough.
+
+    >>> meets_any(torch.tensor([[True, False], [True, False], [False, False]]))
+    tensor([ True,  True, False])
+    """
+    return hit.any(1)
 
 
 def precision_recall_f1(hits: float, predictions: float, targets: float) -> dict[str, float]:

@@ -28,6 +28,7 @@ FORMS = {
 
 _COUNTS = {"xyxy": (4,), "xywh": (4,), "cxcywh": (4,), "oriented": (5,), "oriented-degrees": (5,), "answer": (4, 5)}
 _NUMBERS = {"horizontal": 4, "oriented": 5}
+_PLAIN_NUMBERS = frozenset((int, float))
 Column = Sequence[Any] | None
 
 
@@ -95,6 +96,10 @@ def read_truth(
         raise ValueError(f"unknown format of true boxes {format!r}: use one of {', '.join(get_args(Format))}.")
     if kind is not None:
         check_kind(kind)
+    if (
+        space is None and format is None and kind != "oriented" and is_corners(value)
+    ):  # most rows: in a fifth of the time
+        return Truth([[*map(float, value)]], "horizontal", False)
     where = None if space is None else space_named(space)
     boxes, several, as_answer = _written(value, where, format)
     if kind is None:
@@ -156,6 +161,14 @@ def target_sets(
             raise TruthError(f"{form}, or None, and row {row} of this batch holds one box, {column[row]!r:.100}.")
         sets.append(None if truth is None else _table(truth.boxes, kind))
     return sets
+
+
+def is_corners(value: Any) -> bool:
+    """Whether this is a list of the corners of a horizontal box, in plain finite numbers."""
+    if type(value) is not list or len(value) != 4 or not _PLAIN_NUMBERS.issuperset(map(type, value)):
+        return False
+    x1, y1, x2, y2 = value
+    return bool(-LARGEST <= x1 <= x2 <= LARGEST and -LARGEST <= y1 <= y2 <= LARGEST)
 
 
 def check_area(truth: Truth) -> None:

@@ -4,10 +4,12 @@ Nothing here changes a score. The findings of `rsreward.frame` and the signs of 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .answers import Answer, BoxKind
@@ -27,8 +29,8 @@ NAMES = (*FINDINGS, *SIGNS)
 class _Row(NamedTuple):
     text: str
     answer: Answer
-    target: Tensor  # (n, 4) or (n, 5), as are the predicted boxes, all in pixels
-    pred: Tensor
+    target: NDArray[Any]  # (n, 4) or (n, 5), as are the predicted boxes, all in pixels
+    pred: NDArray[Any]
     width: float | None
     height: float | None
     cut: bool | None
@@ -106,7 +108,7 @@ class RewardWatch:
         Returns:
             A sentence for each thing that is off and was not told in the last `AGAIN` looks.
         """
-        boxes = [each.unsqueeze(1) if isinstance(each, Tensor) else each for each in (targets, preds)]
+        boxes = map(_boxes_of_rows, (targets, preds))
         unknown = [None] * len(texts)
         self.waiting += map(_Row, texts, answers, *boxes, width or unknown, height or unknown, cut or unknown)
         return self._look() if len(self.waiting) >= min(max(FIRST, self.seen), BLOCK) else []
@@ -114,12 +116,14 @@ class RewardWatch:
     def _look(self) -> list[str]:
         rows, self.waiting = self.waiting, []
         texts, answers, targets, preds, width, height, cut = zip(*rows, strict=True)
-        self.check.update(answers, targets, width, height)
+        flat = torch.from_numpy(np.concatenate([boxes for boxes in targets if len(boxes)] or [np.empty((0, 4))]))
+        counts = [len(boxes) for boxes in targets]
+        self.check.update(answers, flat if set(counts) == {1} else torch.split(flat, counts), width, height)
         self.seen += len(rows)
         signs = Signs(self.think_in_prompt)
-        questions = [str((row.target.tolist(), row.width, row.height)) for row in rows]
+        questions = [(row.target.tobytes(), row.width, row.height) for row in rows]
         sides = (torch.tensor([torch.nan if side is None else side for side in of]) for of in (width, height))
-        whole = covers_image(first_boxes(preds), *sides)
+        whole = covers_image(first_boxes([torch.from_numpy(boxes) for boxes in preds]), *sides)
         signs.update(texts, answers, questions, whole=whole, cut=None if None in cut else cut)
         off = {each.finding: each.message for each in signs.findings(self.least_unreadable + RISE)}
         self.least_unreadable = min(self.least_unreadable, signs.counts.get("unreadable-answers", 0) / len(rows))
@@ -130,6 +134,13 @@ class RewardWatch:
             self.findings = {each.finding: each.rows for each in found}
             off = {each.finding: each.message for each in found} | off
         return self.told.new(off)
+
+
+def _boxes_of_rows(boxes: Tensor | Sequence[Tensor]) -> Iterable[NDArray[Any]]:
+    """The boxes of each row, as arrays: a tensor for each row would take longer than all that is looked at."""
+    rows = [boxes.unsqueeze(1)] if isinstance(boxes, Tensor) else boxes
+    arrays = [each.detach().cpu().numpy() for each in rows]
+    return arrays[0] if isinstance(boxes, Tensor) else arrays
 
 
 class WeightWatch:

@@ -11,12 +11,14 @@ from typing import Any, NoReturn
 import torch
 import yaml
 from datasets import Dataset
+from rsreward_tools.cards import CARD, write_card
 from rsreward_tools.data.prompts import TEMPLATE, template_holding_query
 from rsreward_tools.errors import InputError
 from rsreward_tools.files import same, write_whole
 from trl import GRPOConfig, ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from .arguments import STAGES, DataArguments, FrameArguments, RewardArguments, configs, packaged
+from .card import model_card
 from .model.processors import load_processor, opens_thought
 from .model.trained import newest_checkpoint, plan_of, space_of
 from .train import grpo, reward_functions, sft
@@ -73,6 +75,8 @@ def run(stage: str, arguments: list[str]) -> None:
             write_whole(folder / "plan.json", json.dumps(plan, indent=1) + "\n")
             if finished:
                 print(f"{folder} is finished: nothing is left to train.", flush=True)
+                if not (folder / CARD).exists():  # stopped between the model and its card
+                    _write_card(folder, plan)
     if told.dry_run or finished:
         return
     lora = get_peft_config(model)
@@ -85,6 +89,13 @@ def run(stage: str, arguments: list[str]) -> None:
         weight_or_none = weight if rewards.consistency else None
         steps = rewards.gallery_steps
         grpo(name, processor, rows, config, functions, consistency=weight_or_none, gallery_steps=steps, lora=lora)
+    if config.process_index == 0:
+        _write_card(folder, plan)
+
+
+def _write_card(folder: Path, plan: dict[str, Any]) -> None:
+    said = write_card(folder, model_card(plan, folder.resolve().name))
+    print(said or f"The model and its card are in {folder}.", flush=True)
 
 
 class _Parser(TrlParser):

@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from math import isfinite
 from typing import Any
 
 import torch
@@ -129,7 +130,10 @@ class TextReward:
         self.reward, self.__name__, self.options = reward, name, options
 
     def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float]:
-        scores: list[float] = self.reward(_texts(completions), **self.options).tolist()
+        texts, read = _texts(completions), {}
+        if self.reward is rsreward.format_reward:
+            read["answers"] = _answers(texts, self.options.get("think_in_prompt", False))
+        scores: list[float] = self.reward(texts, **self.options, **read).tolist()
         return scores
 
 
@@ -151,6 +155,7 @@ class BoxReward:
         self.reward, self.reading, self.__name__, self.options = reward, reading, name, options
         think = reading.think_in_prompt
         self.watch = RewardWatch(reading.space, reading.read_as, think_in_prompt=think) if watch else None
+        self.measured: tuple[Sequence[Any], Tensor] | None = None  # completions and their IoUs, for `ious` to take
 
     def __call__(
         self,
@@ -175,9 +180,11 @@ class BoxReward:
             counts = self.watch.counts
             for finding in NAMES if dist.is_initialized() else counts:
                 log_metric(f"{self.__name__}/watch/{finding}", counts.get(finding, 0))
+        if parts:
+            self.measured = completions, torch.where(known, parts["iou"], torch.nan)
         if log_extra is not None:
-            log_extra(f"{self.__name__}/box", [_rounded(box) for box in pred])
-            log_extra(f"{self.__name__}/target", [_rounded(box) for box in truth])
+            log_extra(f"{self.__name__}/box", _rounded(pred))
+            log_extra(f"{self.__name__}/target", _rounded(truth))
             log_extra(f"{self.__name__}/iou", parts["iou"].tolist())
         return [score if ok else None for score, ok in zip(scores.tolist(), known.tolist(), strict=True)]
 
@@ -202,7 +209,7 @@ class BoxReward:
         texts = _texts(completions)
         target, sizes = read_columns(self.reading, self.__name__, len(texts), target=target, width=width, height=height)
         truth = self.truth(target, sizes)
-        answers = [parse_answer(text, self.reading.think_in_prompt) for text in texts]
+        answers = _answers(texts, self.reading.think_in_prompt)
         pred = self.predicted(answers, sizes)
         if watched and self.watch is not None:
             for message in self.watch.add(texts, answers, truth, pred, **sizes, cut=cut):
@@ -224,7 +231,13 @@ class BoxReward:
         return f"{self.__name__}: the column {self.reading.target!r}"
 
     def ious(self, completions: Sequence[Any], **columns: Any) -> Tensor:
-        """IoU of each completion, `(N,)`; NaN where the row has no target."""
+        """IoU of each completion, `(N,)`; NaN where the row has no target.
+
+        Right after these completions were rewarded it is known from there. That is handed out once.
+        """
+        measured, self.measured = self.measured, None
+        if measured is not None and measured[0] is completions:
+            return measured[1]
         target = columns.pop(self.reading.target, None)
         pred, truth = self.boxes(completions, target=target, **columns)
         return torch.where(_known(target), self.overlap(pred, truth), torch.nan)
@@ -273,16 +286,30 @@ def _texts(completions: Sequence[Any]) -> list[str]:
     return [completion_text(completion) for completion in completions]
 
 
+_last_read: tuple[list[str], bool, list[Answer]] = [], False, []
+
+
+def _answers(texts: list[str], think_in_prompt: bool) -> list[Answer]:
+    """What is read of the texts. A trainer hands one batch to several reward functions: it is read for the first."""
+    global _last_read
+    known, thinks, answers = _last_read
+    if thinks != think_in_prompt or known != texts:
+        answers = [parse_answer(text, think_in_prompt) for text in texts]
+        _last_read = texts, think_in_prompt, answers
+    return answers
+
+
 def _known(target: Any) -> Tensor:
     """Which rows have a target, `(N,)`, bool."""
     return torch.tensor([box is not None for box in target], dtype=torch.bool)
 
 
-def _rounded(boxes: Tensor) -> list[Any] | None:
-    """A box or several for the completions table; None for a missing one."""
-    if not boxes.isfinite().all():
-        return None
-    return [[round(v, 1) for v in b] if isinstance(b, list) else round(b, 1) for b in boxes.tolist()]
+def _rounded(boxes: Any) -> list[Any]:
+    """The box or the boxes of each row for the completions table; None where one is missing."""
+    if not isinstance(boxes, Tensor):
+        return [None if None in (rows := _rounded(of)) else rows for of in boxes]
+    rows = boxes.double().round(decimals=1).tolist()
+    return [row if isfinite(sum(row)) else None for row in rows]
 
 
 positional_reward = as_reward_func(rsreward.positional_reward)

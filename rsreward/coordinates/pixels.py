@@ -1,6 +1,8 @@
 """Coordinates from the space that a model answers in to pixels of the original image, and back."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from math import nan
 from typing import Any
 
 import torch
@@ -149,9 +151,25 @@ def _pixels_per_unit(boxes: Tensor, space: Space, width: Sizes, height: Sizes) -
         return torch.ones(4, dtype=torch.float64, device=boxes.device)
     if width is None or height is None:
         raise ValueError(f"the coordinate space {space.name!r} needs the width and height of the images.")
+    if isinstance(width, int | float) and isinstance(height, int | float):
+        return torch.tensor(_ratio(space, width, height) * 2, dtype=torch.float64, device=boxes.device)
     original = image_sizes(width, height, boxes.shape[:-1], boxes.device)
     ratio = original / (space.scale or _resized(original, space))
     return torch.cat([ratio, ratio], -1)
+
+
+@lru_cache(4096)  # a trainer that asks for one rollout at a time has the same image many times
+def _ratio(space: Space, width: float, height: float) -> tuple[float, float]:
+    """Pixels per unit of x and of y in one image."""
+    for name, side in (("width", width), ("height", height)):
+        if side < 1 or side > MAX_SIDE:
+            raise ValueError(_wrong_size(name, [side]))
+    if space.scale:
+        return width / space.scale, height / space.scale
+    if width != width or height != height:
+        return nan, nan
+    rows, columns = space.resized(int(height), int(width))
+    return width / columns, height / rows
 
 
 def _resized(original: Tensor, space: Space) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..answers import Answer, BoxKind
+from ..conventions import convention_named
 from ..coordinates import Sizes, Space, from_pixels, image_sizes, space_named
-from ..metrics import convention_named
 from .readings import GAIN, better_reading, mean_overlap, sampled
 
 SLACK = 0.01  # how far an answer may leave its space, as a share of a side; a target may leave its image by one pixel

@@ -55,6 +55,8 @@ CASES = {
     "positional_reward, keypoints": (rsreward.positional_reward, horizontal, {"proximity": "keypoints"}),
     "positional_reward, oriented": (rsreward.positional_reward, oriented, {}),
     "positional_reward, oriented region": (rsreward.positional_reward, oriented, {"proximity": "region"}),
+    "positional_reward, wasserstein": (rsreward.positional_reward, horizontal, {"proximity": "wasserstein"}),
+    "positional_reward, oriented wasserstein": (rsreward.positional_reward, oriented, {"proximity": "wasserstein"}),
     "gaussian_proximity": (rsreward.gaussian_proximity, horizontal, {}),
     "oriented_iou": (rsreward.oriented_iou, oriented, {}),
     "pairwise_oriented_iou": (rsreward.pairwise_oriented_iou, lambda n: (boxes(n, 5), boxes(2 * n, 5)), {}),

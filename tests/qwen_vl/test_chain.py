@@ -4,13 +4,21 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from layouts import WRITERS
+from rsreward_tools.cards import own_card
 from rsreward_tools.data.prompts import TEMPLATE
 
 CPU = [
     "--bf16", "false", "--gradient_checkpointing", "false", "--report_to", "none", "--dataloader_pin_memory", "false",
     "--logging_steps", "1", "--disable_tqdm", "true", "--per_device_train_batch_size", "2", "--max_steps", "2",
 ]  # fmt: skip
+
+
+def card_of(folder):
+    """The front matter of a card that rsreward wrote."""
+    text = own_card(folder)
+    return {"base_model": None} | yaml.safe_load(text.split("---")[1])
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -35,5 +43,10 @@ def test_from_the_published_files_to_a_table(name, rsreward, teacher, tiny, tmp_
     results = json.loads((out / "results.json").read_text())
     assert results["metrics"]["rows"] == 1
     assert results["asked"]["template"] == results["read_in"]["template"] == TEMPLATE
+    of_data, of_sft, of_grpo = (card_of(folder) for folder in (data, sft, grpo))
+    assert of_data["pretty_name"] == name
+    assert of_sft["base_model"] is of_grpo["base_model"] is None  # the tiny model is a folder
+    assert (of_sft["tags"][3], of_grpo["tags"][3]) == ("sft", "grpo")
+    assert "**data/test.parquet**: 1 answers, greedy" in (grpo / "README.md").read_text()
     scored = json.loads(rsreward("score", out / "completions.jsonl", "--space", "qwen3-vl", "--json").stdout)
     assert scored["rows"] == 1

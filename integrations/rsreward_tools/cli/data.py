@@ -28,7 +28,7 @@ def prepare(
         str, typer.Argument(help="dior_rsvg, opt_rsvg, vrsbench, rrsis_d, rsvg_hr, fast_t, sota_t or own.")
     ],
     root: Annotated[Path, typer.Argument(help="The folder as its authors publish it; with own, a file or a folder.")],
-    out: Annotated[Path, typer.Option(help="Where train.parquet, val.parquet, test.parquet and report.json go.")],
+    out: Annotated[Path, typer.Option(help="Where train, val, test.parquet, report.json and README.md go.")],
     images: Annotated[Path | None, typer.Option(help="own: the folder below which the images lie.")] = None,
     target_format: Annotated[str | None, typer.Option(help=f"own: what a box is: {', '.join(FORMATS)}.")] = None,
     target_space: Annotated[str | None, typer.Option(help="own: the space of the boxes, if not pixels.")] = None,
@@ -58,6 +58,10 @@ def prepare(
         "--one-box": one_box or None, "--split": split, "--val-share": val_share, "--test-share": test_share,
         "--seed": seed, "--group": group,
     }  # fmt: skip
+    from ..cards import write_card
+    from ..data.card import data_card
+
+    home = None
     with console.status(f"reading {name}") as status:
 
         def progress(n: int) -> None:
@@ -79,12 +83,15 @@ def prepare(
                 progress=progress,
             )  # fmt: skip
         else:
+            from ..data.published import DATASETS
             from ..data.published import prepare as run
 
             if given := [option for option, value in of_own.items() if value is not None]:
                 raise InputError(f"{given[0]} is for one's own data: `rsreward data prepare own`.")
             report = run(name, root, out, progress=progress)
+            home = DATASETS[name].home
     _print_report(report, out)
+    say(write_card(out, data_card(report, home)))
 
 
 def _one_of(option: str, value: str | None, known: Sequence[str]) -> Any:

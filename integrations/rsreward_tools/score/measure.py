@@ -41,7 +41,6 @@ from .rows import Broken, Row, read_rows
 T = TypeVar("T")
 Columns = dict[str, NDArray[Any]]
 LOOKED_AT = 32  # rows of a chunk whose image files are opened for their sizes
-SET_THRESHOLDS = CONVENTIONS["plain"].thresholds
 
 
 class Scored(NamedTuple):
@@ -122,18 +121,17 @@ def measure(
 
 def ratios_of(options: Options, several: bool) -> dict[str, tuple[str, str]]:
     """The metrics of rows with one box, or with several, as ratios of columns."""
+    rule = CONVENTIONS[options.convention]
     if not several:
-        rewards = ("positional_reward", "format_reward")
-        return CONVENTIONS[options.convention].ratios | {name: (name, "rows") for name in rewards}
-    if options.convention != "plain" or set(options.by) & set(FROM_TARGET):
-        raise InputError("targets are lists of boxes: --convention, --by @size and --by @region are for one box a row.")
-    ratios = {}
-    for k in SET_THRESHOLDS:
-        for name, divisor in (("precision", "predictions"), ("recall", "targets"), ("f1", "mean_boxes")):
-            ratios[f"{name}@{k}"] = (f"hits@{k}", divisor)
-    return (
-        ratios | {name: (name, "rows") for name in ("set_reward", "format_reward")} | {"parse_rate": ("read", "rows")}
-    )
+        if rule.any_true:
+            raise InputError(f"--convention {options.convention} is for targets that are lists of boxes: leave it out.")
+        return rule.ratios | {name: (name, "rows") for name in ("positional_reward", "format_reward")}
+    if (options.convention != "plain" and not rule.any_true) or set(options.by) & set(FROM_TARGET):
+        raise InputError(
+            "targets are lists of boxes: --by @size, --by @region and conventions but earthdial are for one box a row."
+        )
+    rewards = ("set_reward", "format_reward")
+    return rule.set_ratios | {name: (name, "rows") for name in rewards} | {"parse_rate": ("read", "rows")}
 
 
 def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored:
@@ -142,7 +140,8 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     ratios_of(options, several)  # refuses what sets cannot be counted by
     completions = [row.completion for row in rows]
     thinks = bool(options.think_in_prompt)
-    answers = [parse_answer(text, thinks) for text in completions]
+    repeats = CONVENTIONS[options.convention].any_true
+    answers = [parse_answer(text, thinks, repeats=repeats) for text in completions]
     sides = ((row.width or nan, row.height or nan) for row in rows)
     width, height = torch.from_numpy(np.fromiter(chain.from_iterable(sides), np.float64)).view(-1, 2).unbind(1)
     sizes: dict[str, Any] = {"width": width, "height": height}
@@ -165,7 +164,7 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     whole = covers_image(first_boxes(pred) if several else pred, width, height)
     signs.update(completions, answers, questions, whole=whole, rollouts=options.cluster is not None)
     if several:
-        columns = _set_columns(pred, targets, [answer.says_none for answer in answers])
+        columns = _set_columns(pred, targets, [answer.says_none for answer in answers], options.convention)
     else:
         columns = grounding_columns(pred, target, convention=options.convention, **sizes)
         columns["positional_reward"] = positional_reward(pred, target)
@@ -193,11 +192,11 @@ def _sizes_of_files(rows: list[Row], images: Path | None) -> dict[str, Any]:
     return dict(zip(("image_width", "image_height"), map(list, zip(*sizes, strict=True)), strict=True))
 
 
-def _set_columns(preds: Sequence[Tensor], targets: Sequence[Tensor], none: Sequence[bool]) -> dict[str, Tensor]:
-    counts = [
-        set_metrics([pred], [target], thresholds=SET_THRESHOLDS) for pred, target in zip(preds, targets, strict=True)
-    ]
-    names = ("predictions", "targets", *(f"hits@{k}" for k in SET_THRESHOLDS))
+def _set_columns(
+    preds: Sequence[Tensor], targets: Sequence[Tensor], none: Sequence[bool], convention: str
+) -> dict[str, Tensor]:
+    counts = [set_metrics([pred], [target], convention=convention) for pred, target in zip(preds, targets, strict=True)]
+    names = ("predictions", "targets", *(f"hits@{k}" for k in CONVENTIONS[convention].thresholds))
     columns = {name: torch.tensor([count[name] for count in counts]) for name in names}
     return columns | {
         "mean_boxes": (columns["predictions"] + columns["targets"]) / 2,
