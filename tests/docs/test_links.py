@@ -1,5 +1,6 @@
 """Links between pages lead somewhere, on GitHub and on the site; every public name stands in the reference."""
 
+import doctest
 import re
 import runpy
 from functools import cache
@@ -78,3 +79,8 @@ def test_every_figure_of_the_pictures_names_its_command():
 def test_the_figure_of_the_weight_is_drawn(tmp_path):
     runpy.run_path(str(ROOT / "docs" / "figures" / "weight.py"))["draw"](str(tmp_path / "weight.png"))
     assert (tmp_path / "weight.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_docstrings_become_restructured_text(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    assert doctest.testmod(import_module("docstrings")) == (0, 3)
