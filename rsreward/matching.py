@@ -215,11 +215,10 @@ def _precision_of(name: Any, rows: Sequence["_Row"], scores: Sequence[Tensor], t
             hits.append(hit)
             if hit:
                 overlaps[:, overlaps[i].argmax()] = -1  # taken
-    order = torch.tensor(sure).argsort(descending=True, stable=True)
-    hit = torch.tensor(hits, dtype=torch.float64)[order]
-    precision = hit.cumsum(0) / torch.arange(1, len(hit) + 1)
+    ranked = torch.tensor(hits, dtype=torch.float64)[torch.tensor(sure).argsort(descending=True, stable=True)]
+    precision = ranked.cumsum(0) / torch.arange(1, len(ranked) + 1)
     greatest = precision.flip(0).cummax(0).values.flip(0)  # at this recall or a greater one
-    return (greatest * hit).sum().item() / n_true
+    return float((greatest * ranked).sum()) / n_true
 
 
 def meets_any(hit: Tensor) -> Tensor:
