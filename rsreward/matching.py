@@ -112,17 +112,25 @@ def set_metrics(
 
     Returns:
         `predictions`, `targets`, for each threshold k `hits@k`, `precision@k`, `recall@k`, `f1@k`, and `mean_f1`, the
-        mean over the thresholds; a ratio without a denominator is 1, for there was nothing to miss. AP ranks boxes by
-        their scores, so it is undefined for answers that give none; for those that do: `average_precision`.
+        mean over the thresholds. Of rows without true boxes: `empty_targets`, how many there are; `false_alarms`, how
+        many of them were answered by a box; `none_recall`, the share answered by no box; and `none_precision`, the
+        share of the answers without a box that are right. An unreadable answer (NaN) is none of these. A ratio without
+        a denominator is 1, for there was nothing to miss. AP ranks boxes by their scores, so it is undefined for
+        answers that give none; for those that do: `average_precision`.
 
     >>> box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     >>> metrics = set_metrics([box.repeat(2, 1)], [box], thresholds=[0.5])
     >>> metrics["precision@0.5"], metrics["recall@0.5"]
     (0.5, 1.0)
     """
-    counts = {"predictions": 0.0, "targets": 0.0} | {f"hits@{k}": 0.0 for k in thresholds}
-    for row in _rows(preds, targets, labels):
+    counts = dict.fromkeys(("predictions", "targets", "empty_targets", "false_alarms", "none", "none_right"), 0.0)
+    counts |= {f"hits@{k}": 0.0 for k in thresholds}
+    for answer, row in zip(preds, _rows(preds, targets, labels), strict=True):
         pred, target = row.pred, row.target
+        counts["empty_targets"] += len(target) == 0
+        counts["false_alarms"] += len(target) == 0 < len(pred)
+        counts["none"] += len(answer) == 0
+        counts["none_right"] += len(answer) == len(target) == 0
         counts["predictions"] += len(pred)
         counts["targets"] += len(target)
         if len(pred) == 0 or len(target) == 0:
@@ -136,6 +144,8 @@ def set_metrics(
     for k in thresholds:
         ratios = precision_recall_f1(counts[f"hits@{k}"], n_pred, n_true)
         counts |= {f"{name}@{k}": value for name, value in ratios.items()}
+    none = precision_recall_f1(counts.pop("none_right"), counts.pop("none"), counts["empty_targets"])
+    counts |= {f"none_{name}": none[name] for name in ("precision", "recall")}
     f1 = [counts[f"f1@{k}"] for k in thresholds]
     return counts | ({"mean_f1": sum(f1) / len(f1)} if f1 else {})
 
@@ -196,15 +206,13 @@ def _precision_of(name: Any, rows: Sequence["_Row"], scores: Sequence[Tensor], t
         n_true += len(true)
         sure += certain[mine][order].tolist()
         for i in range(len(mine)):
-            hit = bool(true) and bool(overlaps[i].max() >= threshold)
-            hits.append(hit)
-            if hit:
+            hits.append(bool(true) and bool(overlaps[i].max() >= threshold))
+            if hits[-1]:
                 overlaps[:, overlaps[i].argmax()] = -1  # taken
-    order = torch.tensor(sure).argsort(descending=True, stable=True)
-    hit = torch.tensor(hits, dtype=torch.float64)[order]
+    hit = torch.tensor(hits, dtype=torch.float64)[torch.tensor(sure).argsort(descending=True, stable=True)]
     precision = hit.cumsum(0) / torch.arange(1, len(hit) + 1)
     greatest = precision.flip(0).cummax(0).values.flip(0)  # at this recall or a greater one
-    return (greatest * hit).sum().item() / n_true
+    return float((greatest * hit).sum()) / n_true
 
 
 def precision_recall_f1(hits: float, predictions: float, targets: float) -> dict[str, float]:

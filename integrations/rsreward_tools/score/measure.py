@@ -127,6 +127,7 @@ def ratios_of(options: Options, several: bool) -> dict[str, tuple[str, str]]:
     for k in SET_THRESHOLDS:
         for name, divisor in (("precision", "predictions"), ("recall", "targets"), ("f1", "mean_boxes")):
             ratios[f"{name}@{k}"] = (f"hits@{k}", divisor)
+    ratios |= {"none_precision": ("none_right", "none"), "none_recall": ("none_right", "empty_targets")}
     return (
         ratios | {name: (name, "rows") for name in ("set_reward", "format_reward")} | {"parse_rate": ("read", "rows")}
     )
@@ -193,9 +194,16 @@ def _set_columns(preds: Sequence[Tensor], targets: Sequence[Tensor], none: Seque
     columns = {name: torch.tensor([count[name] for count in counts]) for name in names}
     return columns | {
         "mean_boxes": (columns["predictions"] + columns["targets"]) / 2,
+        **_none_columns(columns, none),
         "read": (columns["predictions"] > 0) | ((columns["targets"] == 0) & torch.tensor(none)),
         "set_reward": set_reward(preds, targets),
     }
+
+
+def _none_columns(columns: dict[str, Tensor], none: Sequence[bool]) -> dict[str, Tensor]:
+    """Which answers say that there is nothing, which truths do, and where both agree."""
+    said, empty = torch.tensor(none), columns["targets"] == 0
+    return {"none": said, "empty_targets": empty, "none_right": said & empty}
 
 
 def tensors(columns: Columns) -> dict[str, Tensor]:
