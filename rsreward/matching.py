@@ -116,9 +116,12 @@ def set_metrics(
 
     Returns:
         `predictions`, `targets`, for each threshold k `hits@k`, `precision@k`, `recall@k`, `f1@k`, and `mean_f1`, the
-        mean over the thresholds; a ratio without a denominator is 1, for there was nothing to miss. Of "earthdial" no
-        recall and F1, which it does not define. AP ranks boxes by their scores, so it is undefined for answers that
-        give none; for those that do: `average_precision`.
+        mean over the thresholds. Of rows without true boxes: `empty_targets`, how many there are; `false_alarms`, how
+        many of them were answered by a box; `none_recall`, the share answered by no box; and `none_precision`, the
+        share of the answers without a box that are right. An unreadable answer (NaN) is none of these. A ratio without
+        a denominator is 1, for there was nothing to miss. Of "earthdial" no recall and F1, which it does not define.
+        AP ranks boxes by their scores, so it is undefined for answers that give none; for those that do:
+        `average_precision`.
 
     Raises:
         ValueError: if the lengths, the shapes or the convention are wrong.
@@ -132,9 +135,14 @@ def set_metrics(
     if convention != "plain" and not rule.any_true:
         raise ValueError(f"the convention {convention!r} is for one box a row: use grounding_metrics.")
     thresholds = rule.thresholds if thresholds is None else thresholds
-    counts = {"predictions": 0.0, "targets": 0.0} | {f"hits@{k}": 0.0 for k in thresholds}
-    for row in _rows(preds, targets, labels):
+    counts = dict.fromkeys(("predictions", "targets", "empty_targets", "false_alarms", "none", "none_right"), 0.0)
+    counts |= {f"hits@{k}": 0.0 for k in thresholds}
+    for answer, row in zip(preds, _rows(preds, targets, labels), strict=True):
         pred, target = row.pred, row.target
+        counts["empty_targets"] += len(target) == 0
+        counts["false_alarms"] += len(target) == 0 < len(pred)
+        counts["none"] += len(answer) == 0
+        counts["none_right"] += len(answer) == len(target) == 0
         counts["predictions"] += len(pred)
         counts["targets"] += len(target)
         if len(pred) == 0 or len(target) == 0:
@@ -151,6 +159,8 @@ def set_metrics(
     for k in thresholds:
         ratios = precision_recall_f1(counts[f"hits@{k}"], n_pred, n_true)
         counts |= {f"{name}@{k}": value for name, value in ratios.items() if name == "precision" or not rule.any_true}
+    none = precision_recall_f1(counts.pop("none_right"), counts.pop("none"), counts["empty_targets"])
+    counts |= {f"none_{name}": none[name] for name in ("precision", "recall")}
     f1 = [counts[f"f1@{k}"] for k in thresholds if not rule.any_true]
     return counts | ({"mean_f1": sum(f1) / len(f1)} if f1 else {})
 
@@ -211,9 +221,8 @@ def _precision_of(name: Any, rows: Sequence["_Row"], scores: Sequence[Tensor], t
         n_true += len(true)
         sure += certain[mine][order].tolist()
         for i in range(len(mine)):
-            hit = bool(true) and bool(overlaps[i].max() >= threshold)
-            hits.append(hit)
-            if hit:
+            hits.append(bool(true) and bool(overlaps[i].max() >= threshold))
+            if hits[-1]:
                 overlaps[:, overlaps[i].argmax()] = -1  # taken
     ranked = torch.tensor(hits, dtype=torch.float64)[torch.tensor(sure).argsort(descending=True, stable=True)]
     precision = ranked.cumsum(0) / torch.arange(1, len(ranked) + 1)

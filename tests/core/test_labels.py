@@ -173,3 +173,16 @@ def test_ap_of_nothing_is_that_there_was_nothing_to_miss():
     assert average_precision([NONE], [TARGET], [empty]) == 0
     with pytest.raises(ValueError, match="scores need one number for each predicted box"):
         average_precision([TARGET], [TARGET], [torch.ones(1)])
+
+
+def test_what_was_said_of_rows_without_objects_is_counted():
+    unreadable = torch.full((1, 4), torch.nan)
+    preds, targets = [NONE, TARGET[:1], unreadable, NONE, TARGET], [NONE, NONE, NONE, TARGET, TARGET]
+    metrics = set_metrics(preds, targets, thresholds=[0.5])
+    assert set_reward(preds, targets).tolist() == pytest.approx([1, 0, 0, 0, 1.1])
+    assert (metrics["empty_targets"], metrics["false_alarms"]) == (3, 1)
+    assert metrics["none_recall"] == pytest.approx(1 / 3)
+    assert metrics["none_precision"] == 1 / 2
+    nothing = set_metrics([TARGET], [TARGET])
+    assert (nothing["empty_targets"], nothing["false_alarms"]) == (0, 0)
+    assert nothing["none_recall"] == nothing["none_precision"] == 1
