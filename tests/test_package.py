@@ -53,9 +53,9 @@ def test_the_wheel_holds_all_packages_types_and_templates(tmp_path):
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
 import rsreward, rsreward_trl, rsreward_verl.config, rsreward_tools.cli.main, rsreward_qwen_vl.commands
-import rsreward_swift, rsreward_easyr1
+import rsreward_swift, rsreward_easyr1, rsreward_lmms_eval
 ours = (rsreward, rsreward_trl, rsreward_verl, rsreward_swift, rsreward_easyr1, rsreward_tools, rsreward_qwen_vl)
-for package in ours:
+for package in (*ours, rsreward_lmms_eval):
     assert package.__file__.startswith(sys.path[0]), package.__file__
 """
     python(code)
@@ -64,6 +64,9 @@ for package in ours:
         "rsreward_verl/py.typed",
         "rsreward_verl/config/rsvg_grpo.yaml",
         "rsreward_verl/config/rsvg_gpus/one.yaml",
+        "rsreward_lmms_eval/dior_rsvg.yaml",
+        "rsreward_lmms_eval/_rsvg_yaml",
+        "rsreward_lmms_eval/_no_rows.json",
     ]
     for file in files:
         assert (tmp_path / "site" / file).exists()

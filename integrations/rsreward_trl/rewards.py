@@ -167,8 +167,8 @@ class BoxReward:
         log_extra: Log = None,
         **columns: Any,
     ) -> list[float | None]:
-        target, ids = columns.get(self.reading.target), columns.get("completion_ids") or ()
-        cut = cut_off(ids) if len(ids) == len(completions) else None
+        target, ids = columns.get(self.reading.target), columns.get("completion_ids")
+        cut = cut_off(ids) if ids is not None and len(ids) == len(completions) else None
         pred, truth = self.boxes(completions, target=target, width=width, height=height, watched=True, cut=cut)
         known = _known(target)
         scores = self.reward(pred, truth, **self.options)

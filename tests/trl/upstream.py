@@ -67,7 +67,7 @@ def take_its_place() -> None:
 
     class Drawn(BoxReward):
         def __init__(self) -> None:
-            self.reading = SimpleNamespace(columns=())
+            self.reading, self.watch = SimpleNamespace(columns=()), None
 
         def ious(self, completions, **columns):
             drawn = [zlib.crc32(completion_text(c).encode()) % 100 for c in completions]
