@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from math import ceil
@@ -13,7 +14,7 @@ import yaml
 from datasets import Dataset
 from rsreward_tools.data.prompts import TEMPLATE, template_holding_query
 from rsreward_tools.errors import InputError
-from rsreward_tools.files import same, write_whole
+from rsreward_tools.files import alone_in, folder_to_write, regular_file, same, write_whole
 from trl import GRPOConfig, ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from .arguments import STAGES, DataArguments, FrameArguments, RewardArguments, configs, packaged
@@ -65,20 +66,24 @@ def run(stage: str, arguments: list[str]) -> None:
         _same_plan(folder, plan)
         if same(folder, Path(name)):
             raise InputError(f"--output_dir {folder} is the model to start from: give another.")
-    finished = (folder / "history.json").exists()
-    if config.process_index == 0:
+    first = config.process_index == 0
+    if first:
         print(yaml.safe_dump(plan, sort_keys=False), end="", flush=True)
-        if not told.dry_run:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / "plan.json", json.dumps(plan, indent=1) + "\n")
-            if finished:
-                print(f"{folder} is finished: nothing is left to train.", flush=True)
-    if told.dry_run or finished:
+    if told.dry_run:
         return
-    lora = get_peft_config(model)
-    if stage == "sft":
-        sft(name, processor, rows, config, lora=lora)
-    else:
+    if first:
+        folder_to_write("--output_dir", folder)
+    with alone_in(folder) if first else nullcontext():
+        if first:
+            write_whole(folder / "plan.json", json.dumps(plan, indent=1) + "\n")
+        if (folder / "history.json").exists():
+            if first:
+                print(f"{folder} is finished: nothing is left to train.", flush=True)
+            return
+        lora = get_peft_config(model)
+        if stage == "sft":
+            sft(name, processor, rows, config, lora=lora)
+            return
         weight = {
             "lambda_mean": rewards.lambda_mean, "lambda_var": rewards.lambda_var, "normalize": rewards.normalize_weight,
         }  # fmt: skip
@@ -100,7 +105,7 @@ def _parse(stage: str, arguments: list[str]) -> tuple[DataArguments, RewardArgum
     arguments = list(arguments)
     for i, flag in enumerate(arguments[:-1]):
         if flag == "--config":
-            arguments[i + 1] = packaged(arguments[i + 1])
+            arguments[i + 1] = str(regular_file(Path(packaged(arguments[i + 1]))))
     if not {"--dry_run", "--dry-run"}.isdisjoint(arguments) and not torch.cuda.is_available():
         arguments += ["--use_cpu"]  # to plan for a GPU where there is none
     try:

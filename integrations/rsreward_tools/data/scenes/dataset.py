@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...files import writing
+from ...files import alone_in, writing
 from ..example import SPLITS, Example, write_examples
 from . import draw_scene, generate_scene
 
@@ -13,6 +13,11 @@ def write_scenes(out: Path, counts: dict[str, int], *, level: int, size: int, se
     Scene n of a split has the seed `seed * 10^7 + split * 10^6 + n`; its source_id is `level:seed`.
     """
     (out / "images").mkdir(parents=True, exist_ok=True)
+    with alone_in(out):
+        _write(out, counts, level, size, seed)
+
+
+def _write(out: Path, counts: dict[str, int], level: int, size: int, seed: int) -> None:
     for number, split in enumerate(SPLITS):
         examples = []
         for scene_seed in range(seed * 10**7 + number * 10**6, seed * 10**7 + number * 10**6 + counts.get(split, 0)):
