@@ -189,13 +189,15 @@ def verl(
 
     Example: `rsreward data verl data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --out data/verl/train.parquet`
     """
-    from ..data.example import read_examples
+    from ..data.example import inside, read_examples
     from ..data.prompts import TEMPLATE, TEMPLATE_OR_NONE, template_holding_query
     from ..data.verl_rows import verl_rows, write_parquet
 
     asked = template_holding_query(template or TEMPLATE)
     file_to_write("--out", out, [file])
     examples = list(read_examples(file))
+    if out.exists() and any(same(out, inside(images, example.image)) for example in examples):
+        raise InputError(f"--out {out} is an image of the data set: choose another file.")
     if not template and not all(example.boxes for example in examples):
         asked = TEMPLATE_OR_NONE  # for all of them: who is asked otherwise where nothing is there need not look
     try:

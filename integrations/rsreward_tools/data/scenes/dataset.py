@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files import writing
+from ...files import alone_in, writing
 from ..example import SPLITS, Example, write_examples
 from . import PLACES, Scene, draw_scene, generate_scene
 
@@ -19,6 +19,11 @@ def write_scenes(
     the scenes asks for what is not there, see `absent_query`; they have no box, and a source_id that ends in `:absent`.
     """
     (out / "images").mkdir(parents=True, exist_ok=True)
+    with alone_in(out):
+        _write(out, counts, level, size, seed, absent)
+
+
+def _write(out: Path, counts: dict[str, int], level: int, size: int, seed: int, absent: float) -> None:
     for number, split in enumerate(SPLITS):
         examples = []
         for scene_seed in range(seed * 10**7 + number * 10**6, seed * 10**7 + number * 10**6 + counts.get(split, 0)):
