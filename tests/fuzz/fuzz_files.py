@@ -33,7 +33,7 @@ XML = [
     b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>',
     b'<!DOCTYPE a [<!ENTITY % x SYSTEM "http://localhost/x"> %x;]><annotation/>',
     b'<!DOCTYPE a SYSTEM "file:///etc/passwd">', b'<?xml version="1.0" encoding="utf-7"?>', b"<object>" * 20_000,
-    b'<?xml version="1.0" encoding="of another"?>', b'<?xml version="1.0" encoding="utf-16"?><annotation/>',
+    b'<?xml version="1.0" encoding="of-another"?>', b'<?xml version="1.0" encoding="utf-16"?><annotation/>',
     b'<?xml version="1.0" encoding="idna"?>', b"<![CDATA[", b"<a b='1' b='2'/>",
 ]  # fmt: skip
 BYTES = (
