@@ -152,7 +152,7 @@ class RewardWatch:
 
 
 def _boxes_of_rows(boxes: Tensor | Sequence[Tensor]) -> Iterable[NDArray[Any]]:
-    """The boxes of each row, as arrays: a tensor for each of thousands of rows takes longer than all that is looked at."""
+    """The boxes of each row, as arrays: to make thousands of tensors takes longer than all the looks at them."""
     rows = [boxes.unsqueeze(1)] if isinstance(boxes, Tensor) else boxes
     arrays = [each.detach().cpu().numpy() for each in rows]
     return arrays[0] if isinstance(boxes, Tensor) else arrays

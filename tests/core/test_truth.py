@@ -261,3 +261,14 @@ def test_field_the_truths_of_published_dumps(file, column, options, expected):
     sizes = {"width": 512, "height": 512}
     read = boxes(field(f"dumps/{file}")[0][column], **options, **sizes)
     assert read == [pytest.approx(box, rel=1e-6) for box in expected]
+
+
+@given(st.lists(st.floats() | st.integers() | st.booleans(), min_size=3, max_size=5))
+def test_a_list_of_plain_corners_is_read_as_its_text_is(numbers):
+    def read(value):
+        try:
+            return read_truth(value, kind="horizontal")
+        except TruthError:
+            return None
+
+    assert read(numbers) == read({"bbox": numbers})
