@@ -30,7 +30,7 @@ from .coordinates import (
 )
 from .format import format_reward
 from .frame import Finding, FrameCheck, frame_findings
-from .matching import set_metrics, set_reward
+from .matching import average_precision, set_metrics, set_reward
 from .metrics import (
     grounding_breakdown,
     grounding_columns,
@@ -68,6 +68,7 @@ __all__ = [
     "Truth",
     "TruthError",
     "area",
+    "average_precision",
     "canonical",
     "completion_text",
     "consistency_weight",

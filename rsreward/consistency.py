@@ -68,7 +68,7 @@ def consistency_weight_from_statistics(
 
 def normalized(weight: Tensor) -> Tensor:
     """Divided by the mean weight of all groups, where that is not 0 and there are any."""
-    if not weight.numel():
+    if weight.numel() == 0:  # its truth value would be another graph for each batch size in torch 2.5 and 2.6
         return weight
     average = weight.mean()
     return torch.where(average > 0, weight / average, weight)

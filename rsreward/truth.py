@@ -9,13 +9,14 @@ With a space, and in texts that are not JSON, numbers are read like those of an 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import degrees, radians
+from math import degrees, isfinite, radians
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from .answers import LARGEST, BoxKind, check_kind, parse_answer
+from .checks import shown
 from .coordinates import SPACES, Space, oriented_to_pixels, space_named, to_pixels
 from .polygons import bounding_box, hull_of_oriented, rectangle
 
@@ -108,6 +109,8 @@ def read_truth(
     if as_answer and where is None:
         where = SPACES["pixel"]
     read = [_in_pixel_form(box, kind, form, format is None, where, width, height) for box in boxes]
+    if where is not None and not all(isfinite(number) for box in read for number in box):
+        raise TruthError(f"the space {where.name!r} needs the width and height of the image, and they are not known.")
     return Truth(read, kind, several)
 
 
@@ -158,7 +161,7 @@ def target_sets(
     sets: list[Tensor | None] = []
     for row, truth in _rows(column, width, height, form, kind, reading):
         if truth is not None and not truth.several and not isinstance(column[row], str):
-            raise TruthError(f"{form}, or None, and row {row} of this batch holds one box, {column[row]!r:.100}.")
+            raise TruthError(f"{form}, or None, and row {row} of this batch holds one box, {shown(column[row])}.")
         sets.append(None if truth is None else _table(truth.boxes, kind))
     return sets
 
@@ -217,7 +220,7 @@ def _written(value: Any, space: Space | None, format: Format | None) -> tuple[li
             if answer.says_none:
                 return [], True, False
             if not answer.boxes or answer.kind == "point":
-                raise TruthError(f"no box can be read in the text {value!r:.100}.")
+                raise TruthError(f"no box can be read in the text {shown(value)}.")
             return [list(box) for box in answer.boxes], len(answer.boxes) > 1, format is None
         value = found
     if isinstance(value, dict):
@@ -230,11 +233,11 @@ def _written(value: Any, space: Space | None, format: Format | None) -> tuple[li
         value = value["bbox"]
     value = _lists(value)
     if not _is_list(value):
-        raise TruthError(f"{value!r:.100} is not a box.")
+        raise TruthError(f"{shown(value)} is not a box.")
     several = not value or (_is_list(value[0]) and not (len(value[0]) == 2 and not _is_list(value[0][0])))
     boxes = value if several else [value]
     if not all(map(_is_list, boxes)):
-        raise TruthError(f"{value!r:.100} is neither a box nor a list of boxes.")
+        raise TruthError(f"{shown(value)} is neither a box nor a list of boxes.")
     return boxes, several, space is not None and format is None
 
 
@@ -264,11 +267,11 @@ def _in_pixel_form(
     box: list[Any], kind: BoxKind, form: str, any_form: bool, space: Space | None, width: Any, height: Any
 ) -> list[float]:
     """One box, given as written, in pixels and of this kind."""
-    points = len(box) > 0 and _is_list(box[0])
+    points = len(box) > 0 and all(map(_is_list, box))
     numbers = _numbers([number for point in box for number in point] if points else box, box)
     if points or form == "quad" or (any_form and len(numbers) >= 8 and len(numbers) % 2 == 0):
         if len(numbers) < 6 or len(numbers) % 2 or (points and any(len(point) != 2 for point in box)):
-            raise TruthError(f"a polygon needs at least three corners of two numbers each, got {box!r:.100}.")
+            raise TruthError(f"a polygon needs at least three corners of two numbers each, got {shown(box)}.")
         polygon = torch.tensor(numbers, dtype=torch.float64).view(-1, 2)
         if space is not None:
             polygon = to_pixels(polygon.repeat(1, 2), space, width, height)[:, :2]
@@ -276,7 +279,7 @@ def _in_pixel_form(
     if len(numbers) not in _COUNTS[form]:
         hint = " Are they turned boxes (kind 'oriented')?" if len(numbers) == 5 and kind == "horizontal" else ""
         wanted = " or ".join(map(str, _COUNTS[form]))
-        raise TruthError(f"{box!r:.100} has {len(numbers)} numbers, not {wanted}.{hint}")
+        raise TruthError(f"{shown(box)} has {len(numbers)} numbers, not {wanted}.{hint}")
     turned = len(numbers) == 5
     x, y, w, h = numbers[:4]
     if form == "xywh":
@@ -292,18 +295,18 @@ def _in_pixel_form(
         numbers = in_pixels(torch.tensor(numbers, dtype=torch.float64), space, width, height).tolist()
     if turned:
         if min(numbers[2:4]) < 0:
-            raise TruthError(f"{box!r:.100} has a negative side.")
+            raise TruthError(f"{shown(box)} has a negative side.")
         if kind == "oriented":
             return numbers
         if form == "answer":
             raise TruthError(
-                f"{box!r:.100} is a turned box, and horizontal ones are asked for: say which format it has."
+                f"{shown(box)} is a turned box, and horizontal ones are asked for: say which format it has."
             )
         hull: list[float] = hull_of_oriented(torch.tensor(numbers, dtype=torch.float64)).tolist()
         return hull
     x1, y1, x2, y2 = numbers
     if x2 < x1 or y2 < y1:
-        raise TruthError(f"{box!r:.100} has x2 < x1 or y2 < y1.")
+        raise TruthError(f"{shown(box)} has x2 < x1 or y2 < y1.")
     return numbers if kind == "horizontal" else [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.0]
 
 
@@ -313,5 +316,5 @@ def _numbers(values: list[Any], box: list[Any]) -> list[float]:
     except (TypeError, ValueError, OverflowError):
         numbers = [torch.nan]
     if not all(abs(number) <= LARGEST for number in numbers):
-        raise TruthError(f"{box!r:.100} holds something that is not a finite number.")
+        raise TruthError(f"{shown(box)} holds something that is not a finite number.")
     return numbers

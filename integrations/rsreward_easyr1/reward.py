@@ -16,6 +16,7 @@ import torch
 
 from rsreward import Space, format_reward, parse_answer, parse_boxes, space_named
 from rsreward.answers import BoxKind, Select, completion_text
+from rsreward.checks import shown
 from rsreward.coordinates import Five, Order
 from rsreward.positional import Proximity, positional_parts
 from rsreward.sized_truth import SizedTruth, read_sized_truth
@@ -142,8 +143,8 @@ def _read(ground_truth: Any) -> SizedTruth:
     except TruthError as error:
         raise ValueError(
             f"a ground truth must be an object with bbox, width and height, or its JSON, in the column that "
-            f"data.answer_key names, got {ground_truth!r:.200}: {error}"
+            f"data.answer_key names, got {shown(ground_truth, 200)}: {error}"
         ) from None
     if truth.bbox is None:
-        raise ValueError(f"a ground truth needs a box, got {ground_truth!r:.200}: leave such rows out.")
+        raise ValueError(f"a ground truth needs a box, got {shown(ground_truth, 200)}: leave such rows out.")
     return truth

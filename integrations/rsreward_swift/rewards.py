@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rsreward import format_reward, parse_answer, parse_boxes
 from rsreward.answers import completion_text
+from rsreward.checks import as_column
 from rsreward.coordinates import MAX_SIDE
 from rsreward.positional import positional_parts
 from rsreward.truth import target_boxes
@@ -84,8 +85,9 @@ class RSPositional:
                 f"rs_positional needs the columns {', '.join(needed)}, and the dataset has no {', '.join(missing)}: "
                 f"add them, or name the column of the true boxes by RSREWARD_TARGET."
             )
-        target = columns[options.target]
-        sizes = {name: columns[name] for name in needed[1:]}
+        count = len(completions)
+        target, *sides = (as_column(columns[name], f"rs_positional: the column {name!r}", count) for name in needed)
+        sizes: dict[str, Any] = dict(zip(needed[1:], sides, strict=True))
         for name, sides in sizes.items():
             for row, side in enumerate(sides):
                 if target[row] is not None and not (isinstance(side, Real) and 1 <= float(side) <= MAX_SIDE):

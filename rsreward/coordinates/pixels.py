@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import shown
 from .spaces import Space, space_named
 
 Sizes = Sequence[float | None] | Tensor | float | None
@@ -132,7 +133,7 @@ def _wrong_size(name: str, values: Sequence[Any]) -> str:
     if isinstance(wrong, int) and wrong > 10**30:
         got = "a whole number of more than 30 digits"  # Python refuses to write very long ones out
     else:
-        got = f"{wrong:g}" if isinstance(wrong, int | float) else format(repr(wrong), ".40")
+        got = f"{wrong:g}" if isinstance(wrong, int | float) else shown(wrong, 40)
     return f"{name} must be positive, a number of pixels from 1 to {MAX_SIDE} or None where unknown, got {got}."
 
 

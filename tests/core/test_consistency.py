@@ -127,6 +127,9 @@ def test_bounds_in_the_wrong_order_are_named():
     for clip in (2.0, (1.0,), None):
         with pytest.raises(ValueError, match="clip must be"):
             consistency_weight(torch.ones(2), clip=clip)
+    for wrong in ({"lambda_mean": float("inf")}, {"lambda_var": float("nan")}):
+        with pytest.raises(ValueError, match="lambda_mean and lambda_var must be finite"):
+            consistency_weight(torch.ones(2), **wrong)
 
 
 @given(st.lists(box(), min_size=2, max_size=9))

@@ -68,8 +68,7 @@ def test_the_families_bounds_give_the_processors_own_number_of_patches(family):
 
 @pytest.mark.parametrize("family", PROCESSORS)
 def test_the_families_bounds_give_the_grid_of_the_real_processor(family):
-    from PIL import Image
-
+    Image = pytest.importorskip("PIL.Image")
     processor, patch = processor_of(family), PROCESSORS[family]
     for height, width in [*sizes(40, 900, seed=2), (1, 200), (1080, 1920)]:
         _, rows, columns = processor(Image.new("RGB", (width, height)), return_tensors="pt").image_grid_thw[0].tolist()
@@ -283,3 +282,11 @@ def test_what_is_not_a_name_or_not_a_number_is_named():
             space_named("qwen2.5-vl", max_pixels=bound)
     with pytest.raises(ValueError, match="scale of the space 'mine' must be positive or None, got 0"):
         Space("mine", scale=0)
+
+
+def test_a_size_of_any_depth_is_refused_in_a_sentence():
+    deep = []
+    for _ in range(3000):
+        deep = [deep]
+    with pytest.raises(ValueError, match=r"width must be positive, .* got an list too deep or too long to show"):
+        to_pixels(torch.ones(1, 4), "qwen3-vl", [deep], [600])

@@ -181,6 +181,10 @@ def test_wrong_shapes_and_names_are_named():
         positional_reward(torch.zeros(4), torch.zeros(5))
     with pytest.raises(ValueError, match=r"'dota'.*le90"):
         convert_angles(torch.zeros(5), "radians", "dota")
+    with pytest.raises(ValueError, match=r"5 numbers each .* got shape \(4,\)"):
+        convert_angles(torch.zeros(4), "radians", "le90")
+    with pytest.raises(ValueError, match=r"needed are \(..., N, 5\) and \(..., M, 5\), got \(5,\) and \(2, 5\)"):
+        pairwise_oriented_iou(torch.zeros(5), torch.zeros(2, 5))
     with pytest.raises(ValueError, match="4, 2"):
         from_corners(torch.zeros(8))
 

@@ -108,3 +108,12 @@ def test_a_reward_that_runs_idle_is_told_unless_the_watch_is_off():
 def test_the_space_must_be_named():
     with pytest.raises(TypeError, match="space"):
         loaded()([asked(GOOD)])
+
+
+def test_a_ground_truth_of_any_type_and_depth_is_refused_in_a_sentence():
+    deep = []
+    for _ in range(3000):
+        deep = [deep]
+    for truth in (np.zeros(4), torch.zeros(4), deep, {"bbox": deep, "width": 8, "height": 5}, None):
+        with pytest.raises(ValueError, match=r"a ground truth must be an object|ground_truth must hold finite boxes"):
+            loaded(space="pixel")([{"response": GOOD, "response_length": 5, "ground_truth": truth}])

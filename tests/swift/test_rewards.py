@@ -70,6 +70,12 @@ def test_rows_without_a_true_box_have_no_reward():
         ({"target": [[0, 0, 1, 1]], "width": [None], "height": [8]}, "width must be .* row 0 of this batch has None"),
         ({"target": [[0, 0, 1, 1]], "width": [8], "height": ["8"]}, "height must be .* has '8'"),
         ({"target": [[0, 0, 1]], "width": [8], "height": [8]}, "rs_positional: the column 'target' .* row 0"),
+        (
+            {"target": [[0, 0, 1, 1]] * 2, "width": [8], "height": [8]},
+            "the column 'target' has 2 rows for 1 completions",
+        ),
+        ({"target": [[0, 0, 1, 1]], "width": [8], "height": []}, "the column 'height' has 0 rows for 1 completions"),
+        ({"target": [[0, 0, 1, 1]], "width": 8, "height": [8]}, "the column 'width' must be a list .* got int"),
     ],
 )
 def test_a_wrong_dataset_is_refused(columns, sentence):

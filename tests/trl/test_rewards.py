@@ -86,30 +86,15 @@ def test_partial_functions_are_rewards_too():
     assert as_reward_func(partial(rsreward.iou), name="iou")(completions=TEXTS, target=[[0, 0, 500, 500]] * 2) == [1, 0]
 
 
-@pytest.mark.parametrize(
-    ("completion", "text"),
-    [
-        ("a", "a"),
-        ([{"role": "assistant", "content": "a"}], "a"),
-        ([{"role": "assistant", "content": [{"type": "text", "text": "a"}]}], "a"),
-        ([{"role": "assistant", "reasoning_content": "why", "content": "a"}], "<think>why</think>a"),
-        ([{"role": "assistant", "content": None}], ""),
-        ([{"role": "assistant", "content": "a"}, {"role": "tool", "content": "b"}], "a"),
-        ([{"role": "assistant", "content": "a"}, {"role": "tool"}, {"role": "assistant", "content": "c"}], "c"),
-        ([], ""),
-    ],
-)
-def test_the_text_of_a_completion(completion, text):
-    assert completion_text(completion) == text
+def test_the_text_of_a_completion_is_what_the_core_reads():
+    assert completion_text is rsreward.answers.completion_text
 
 
-@pytest.mark.parametrize(
-    "completion", [None, 3, {"content": "a"}, ["a"], [{"content": 5}], [{"content": {"a": 1}}], [{"content": [5]}],
-                   [{"content": [{"text": 5}]}], [{"role": "user", "content": "a"}]],
-)  # fmt: skip
-def test_what_is_no_completion_is_named(completion):
-    with pytest.raises(ValueError, match=r"a completion must be a text or |content of a chat message must be a text"):
-        completion_text(completion)
+@pytest.mark.parametrize("side", [torch.tensor([800, 600]), np.array([]), "800", [[800]]])
+def test_a_size_that_is_not_a_number_is_named(side):
+    reward = as_reward_func(rsreward.positional_reward, space="qwen3-vl")
+    with pytest.raises(ValueError, match="positional_reward: width and height must be numbers, and row 0 holds"):
+        reward(completions=["none"], target=[[0, 0, 1, 1]], width=[side], height=[600])
 
 
 @pytest.mark.parametrize("reward", [rsreward.positional_reward, rsreward.set_reward])

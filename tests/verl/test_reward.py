@@ -65,6 +65,11 @@ def test_of_several_outputs_the_last_is_read_to_its_end(tokenizer, outputs):
     assert extra == compute_score("rsvg/test", outputs[-1], truth(BOX))
 
 
+def test_a_ground_truth_that_is_not_a_text_is_refused():
+    with pytest.raises(ValueError, match=r"the ground truth of 'rsvg' must be a JSON string, got dict"):
+        compute_score("rsvg", GOOD, json.loads(truth(BOX)))
+
+
 def test_parts_of_a_good_and_of_a_missing_answer():
     good = compute_score("rsvg", GOOD, truth(BOX), space="qwen3-vl")
     assert good["iou"] == pytest.approx(2 / 3)

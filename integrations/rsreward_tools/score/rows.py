@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rsreward import Space
 from rsreward.answers import completion_text
+from rsreward.checks import shown
 from rsreward.coordinates import MAX_SIDE
 from rsreward.truth import Truth, is_corners, read_truth
 
@@ -181,7 +182,7 @@ def _sides(record: dict[str, Any], options: Options) -> tuple[float | None, floa
         sides = _size_in_one(record) or options.size or sides
     for side, value in zip(SIZES, sides, strict=True):
         if value is not None and not (_number(value) and 1 <= value <= MAX_SIDE):
-            raise InputError(f": {side!r} must be a number of pixels, got {value!r:.200}.")
+            raise InputError(f": {side!r} must be a number of pixels, got {shown(value, 200)}.")
     return sides
 
 
@@ -225,7 +226,7 @@ def _true_boxes(
     if several is None or several == truth.several or (several and isinstance(value, str)):
         return truth._replace(several=truth.several if several is None else several)
     form = "a list of boxes, as in the first row" if several else "one box"
-    raise InputError(f": {name!r} must be {form}, got {value!r:.200}.")
+    raise InputError(f": {name!r} must be {form}, got {shown(value, 200)}.")
 
 
 def _is_turned(box: Any) -> bool:
