@@ -21,6 +21,12 @@ def test_the_adapter_imports_trl_only_for_the_trainer():
     assert python(f"import rsreward_trl; print({trainer})") == "GRPOTrainer\n"
 
 
+def test_the_rewards_for_trl_are_there_without_trl():
+    hidden = "lambda name: installed(name) if name != 'trl' else (_ for _ in ()).throw(m.PackageNotFoundError(name))"
+    code = f"import importlib.metadata as m; installed = m.version; m.version = {hidden}; import rsreward_trl"
+    python(f"{code}; print(rsreward_trl.positional_reward.__name__)")
+
+
 def test_the_configuration_of_the_verl_adapter_is_read_without_verl():
     loaded = python("import sys, rsreward_verl.settings, rsreward_verl.weights; print(*sys.modules)").split()
     assert not {"verl", "ray", "trl"} & set(loaded)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rsreward.signs import SIGNS
+
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("integrations/*/README.md")]
 
@@ -66,6 +68,11 @@ def test_every_public_name_has_an_example(name):
         found = type(next(iter(found.values())))
         assert attribute in found.__doc__
     assert ">>>" in (found.__doc__ or ""), f"{name} has no example"
+
+
+def test_every_sign_of_the_watch_has_its_remedy():
+    text = (ROOT / "docs" / "failures.md").read_text()
+    assert [name for name in SIGNS if name not in text] == []
 
 
 def test_every_figure_of_the_pictures_names_its_command():
