@@ -7,7 +7,7 @@
 tensor([0.7658])
 """
 
-from .answers import Answer, completion_text, parse_answer, parse_box_sets, parse_boxes
+from .answers import Answer, completion_text, parse_answer, parse_box_sets, parse_boxes, parse_points
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import (
     consistency_weight,
@@ -47,6 +47,7 @@ from .oriented import (
     oriented_iou,
     pairwise_oriented_iou,
 )
+from .pointing import point_reward
 from .polygons import hull_of_oriented
 from .positional import gaussian_proximity, positional_reward
 from .tally import Tally, paired_differences
@@ -99,6 +100,8 @@ __all__ = [
     "parse_answer",
     "parse_box_sets",
     "parse_boxes",
+    "parse_points",
+    "point_reward",
     "positional_reward",
     "read_truth",
     "scale_advantages",
