@@ -76,7 +76,7 @@ def run(stage: str, arguments: list[str]) -> None:
     with alone_in(folder) if first else nullcontext():
         if first:
             write_whole(folder / "plan.json", json.dumps(plan, indent=1) + "\n")
-        if (folder / "history.json").exists():
+        if regular_file(folder / "history.json").exists():
             if first:
                 print(f"{folder} is finished: nothing is left to train.", flush=True)
             return
