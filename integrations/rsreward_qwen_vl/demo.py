@@ -15,7 +15,7 @@ from rsreward_tools.data.prompts import instruction
 from rsreward_tools.data.scenes import generate_scene
 from rsreward_tools.data.scenes.explained import explained
 from rsreward_tools.errors import InputError
-from rsreward_tools.files import alone_in, write_whole
+from rsreward_tools.files import alone_in, regular_file, write_whole
 from rsreward_tools.score.compare import compare_files
 from rsreward_tools.score.options import Options
 from transformers import AutoModelForImageTextToText, PreTrainedModel, ProcessorMixin, set_seed
@@ -187,6 +187,7 @@ def _read(out: Path) -> dict[str, Any] | None:
     """The results of the run in this folder; None if it is empty or missing."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
+    regular_file(out / "results.json")
     try:
         run: dict[str, Any] = json.loads((out / "results.json").read_text())
         if {"settings", "seed", "seconds", "versions"} <= set(run):

@@ -76,7 +76,7 @@ def run(stage: str, arguments: list[str]) -> None:
     if first:
         folder_to_write("--output_dir", folder)
     with alone_in(folder) if first else nullcontext():
-        finished = (folder / "history.json").exists()
+        finished = regular_file(folder / "history.json").exists()
         if first:
             write_whole(folder / "plan.json", json.dumps(plan, indent=1) + "\n")
             if finished:

@@ -110,7 +110,7 @@ def resume_lines(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
     Raises:
         InputError: if the file holds something else. It is left unchanged.
     """
-    if not path.exists():
+    if not regular_file(path).exists():
         return []
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
@@ -135,6 +135,7 @@ def same_settings(path: Path, settings: dict[str, Any]) -> None:
         InputError: naming a setting that differs.
     """
     settings = json.loads(json.dumps(settings))
+    regular_file(path)
     try:
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
     except (ValueError, RecursionError):

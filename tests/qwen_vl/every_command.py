@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import Pipe, get_context
+from multiprocessing import Pipe, forkserver, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from rsreward_qwen_vl import demo
 from rsreward_tools.cli.main import main
 from small import CPU, SMALL
 
-LONGEST = 300  # seconds after which a command counts as hanging
+LONGEST = 120  # seconds after which a command counts as hanging
 NOBODY_MAY_MOUNT = 77
 MODEL = ["--model_name_or_path", "in/tiny", "--images", "in/scenes"]
 TRAIN = ["--per_device_train_batch_size", 4, "--max_steps", 1, "--save_steps", 1, *CPU]
@@ -125,8 +125,13 @@ def lay_out(folder: Path, scenes: Path, tiny: Path, chains: Path) -> Path:
     return folder
 
 
-_SERVER = get_context("forkserver")  # a process that has imported everything, and has not trained
-_SERVER.set_forkserver_preload(["every_command", "rsreward_qwen_vl.plan", "rsreward_qwen_vl.demo_report"])
+def start_server() -> None:
+    """A process that has imported everything and has not trained: commands are forks of it.
+
+    One that runs already is of another test, and has imported less.
+    """
+    forkserver._forkserver._stop()
+    forkserver.set_forkserver_preload(["every_command", "rsreward_qwen_vl.plan", "rsreward_qwen_vl.demo_report"])
 
 
 class Started:
@@ -142,7 +147,7 @@ class Started:
         arguments = [*command.arguments, *command.resume * resume]
         self.out, self.err, started = (Pipe(duplex=False) for _ in range(3))
         ends = [pipe[1] for pipe in (self.out, self.err, started)]
-        self.process = _SERVER.Process(target=_run, args=(folder, arguments, before, *ends))
+        self.process = get_context("forkserver").Process(target=_run, args=(folder, arguments, before, *ends))
         self.process.start()
         for end in ends:
             end.close()

@@ -6,7 +6,7 @@ import shutil
 import signal
 
 import pytest
-from every_command import COMMANDS, NOBODY_MAY_MOUNT, Started, files_of, full_disk, lay_out, read_only
+from every_command import COMMANDS, NOBODY_MAY_MOUNT, Started, files_of, full_disk, lay_out, read_only, start_server
 
 STOPS = 3  # of each command, by each signal
 
@@ -21,6 +21,7 @@ def over(chosen):
 
 @pytest.fixture(scope="module")
 def inputs(scenes, tiny, chains, tmp_path_factory):
+    start_server()
     return lay_out(tmp_path_factory.mktemp("commands"), scenes, tiny, chains)
 
 
