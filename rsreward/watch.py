@@ -113,7 +113,7 @@ class RewardWatch:
         _, answers, targets, _, width, height = zip(*rows, strict=True)
         flat = torch.from_numpy(np.concatenate([boxes for boxes in targets if len(boxes)] or [np.empty((0, 4))]))
         counts = [len(boxes) for boxes in targets]
-        self.check.update(answers, flat if set(counts) == {1} else flat.split(counts), width, height)
+        self.check.update(answers, flat if set(counts) == {1} else torch.split(flat, counts), width, height)
         self.seen += len(rows)
         off = self._signs(rows)
         if self.seen >= self.next:  # this takes some 50 ms, so it is done ever more seldom
