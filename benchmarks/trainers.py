@@ -5,11 +5,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import peers
 from cases import Case, Peer
 from rsreward import consistency_weight, format_reward, iou, parse_answer, parse_boxes, positional_reward
 from step import GROUP, rollouts
@@ -25,6 +27,8 @@ PARSING = "of it parse_answer"
 
 def cases(sizes: str, device: str) -> Iterator[Case]:
     warnings.simplefilter("ignore")
+    with suppress(ImportError, OSError):
+        peers.torchvision()  # transformers imports it where it is installed, and it may need help
     yield from in_trl(SIZES[sizes])
     yield from in_verl()
 
@@ -35,6 +39,7 @@ def in_trl(size: int) -> Iterator[Case]:
     try:
         from rsreward_trl import as_reward_func
         from tiny_grpo import build_trainer
+        from trl import GRPOTrainer
     except ImportError as error:
         print(f"left out: TRL ({error})")
         return
@@ -42,8 +47,8 @@ def in_trl(size: int) -> Iterator[Case]:
     rewards = [as_reward_func(positional_reward, space=SPACE), as_reward_func(format_reward)]
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_trainer(Path(folder), reward_funcs=rewards, num_generations=GROUP)
-    bare = build_trainer(Path(folder), reward_funcs=[rewards[0], _nothing], num_generations=GROUP)
-    bare.reward_funcs = [_nothing, _nothing]
+        nothing = {"trainer": GRPOTrainer, "reward_funcs": [_nothing, _nothing]}
+        bare = build_trainer(Path(folder), num_generations=GROUP, **nothing)
 
     def batch(rows: slice) -> Callable[[Any], None]:
         inputs = [{"target": box, **SIDES} for box in target[rows].repeat_interleave(GROUP, 0)[:size].tolist()]
