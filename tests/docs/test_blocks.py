@@ -35,11 +35,8 @@ NOT_RUN = "# Not run in CI:"  # as the first line of a block, with the reason, f
 TINY = '"Qwen/Qwen2.5-VL-3B-Instruct"'  # in its place a tiny model of the same class trains for one step
 ONE_STEP = "GRPOConfig(max_steps=1, max_completion_length=4, use_cpu=True, bf16=False, report_to='none', "
 OTHERS = {"accelerate", "cat", "cd", "echo", "git", "ln", "lmms_eval", "mkdir", "ray", "swift", "trl"}  # not ours
-FLAGS_OF_OTHERS = {"--basetemp", "--constraint", "--help", "--help_all", "--require-hashes", "--all-extras"}
-FLAGS_OF_OTHERS |= {"--external_plugins", "--reward_funcs", "--reward_weights", "--scale_rewards", "--max_pixels"}
-FLAGS_OF_OTHERS |= {"--advantage_estimator", "--dynamic_sample", "--num_generations", "--config_file", "--vllm_mode"}
-FLAGS_OF_OTHERS |= {"--include_path", "--log_samples", "--model_args", "--tasks"}
-FLAGS_OF_OTHERS |= {"--dry-run", "--docs", "--share", "--log-level"}
+FLAGS_OF_OTHERS = {"--advantage_estimator", "--external_plugins", "--reward_funcs", "--reward_weights", "--max_pixels"}
+FLAGS_OF_OTHERS |= {"--scale_rewards", "--model_args", "--tasks", "--docs", "--help_all"}  # swift, lmms-eval, make's ARGS
 
 
 def name_of(page):
