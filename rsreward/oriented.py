@@ -165,6 +165,9 @@ class AngleConvention:
         long_side: whether w is the longer side, and the angle spans 180 degrees. Else it spans 90.
         open_below: whether `lowest` itself is excluded and the other end is not.
         degrees: degrees instead of radians.
+
+    >>> ANGLES["le135"].long_side, ANGLES["opencv"].degrees
+    (True, True)
     """
 
     lowest: float | None = None

@@ -9,13 +9,14 @@ With a space, and in texts that are not JSON, numbers are read like those of an 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import degrees, radians
+from math import degrees, isfinite, radians
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from .answers import LARGEST, BoxKind, check_kind, parse_answer
+from .checks import shown
 from .coordinates import SPACES, Space, oriented_to_pixels, space_named, to_pixels
 from .polygons import bounding_box, hull_of_oriented, rectangle
 
@@ -28,11 +29,19 @@ FORMS = {
 
 _COUNTS = {"xyxy": (4,), "xywh": (4,), "cxcywh": (4,), "oriented": (5,), "oriented-degrees": (5,), "answer": (4, 5)}
 _NUMBERS = {"horizontal": 4, "oriented": 5}
+_PLAIN_NUMBERS = frozenset((int, float))
 Column = Sequence[Any] | None
 
 
 class TruthError(ValueError):
-    """A truth that cannot be read; the message says why."""
+    """A truth that cannot be read; the message says why.
+
+    >>> try:
+    ...     read_truth([1, 2, 3])
+    ... except TruthError as error:
+    ...     print(error)
+    [1, 2, 3] has 3 numbers, not 5.
+    """
 
 
 class Truth(NamedTuple):
@@ -42,6 +51,9 @@ class Truth(NamedTuple):
         boxes: in pixels, `[x1, y1, x2, y2]` or `[cx, cy, w, h, angle]`.
         kind: which of the two.
         several: whether the value was a list of boxes, of any length, and not one box.
+
+    >>> read_truth([[0, 0, 1, 1], [2, 2, 3, 3]])
+    Truth(boxes=[[0.0, 0.0, 1.0, 1.0], [2.0, 2.0, 3.0, 3.0]], kind='horizontal', several=True)
     """
 
     boxes: list[list[float]]
@@ -85,6 +97,8 @@ def read_truth(
         raise ValueError(f"unknown format of true boxes {format!r}: use one of {', '.join(get_args(Format))}.")
     if kind is not None:
         check_kind(kind)
+    if space is None and format is None and kind != "oriented" and is_corners(value):  # most rows
+        return Truth([[*map(float, value)]], "horizontal", False)
     where = None if space is None else space_named(space)
     boxes, several, as_answer = _written(value, where, format)
     if kind is None:
@@ -93,6 +107,8 @@ def read_truth(
     if as_answer and where is None:
         where = SPACES["pixel"]
     read = [_in_pixel_form(box, kind, form, format is None, where, width, height) for box in boxes]
+    if where is not None and not all(isfinite(number) for box in read for number in box):
+        raise TruthError(f"the space {where.name!r} needs the width and height of the image, and they are not known.")
     return Truth(read, kind, several)
 
 
@@ -143,9 +159,17 @@ def target_sets(
     sets: list[Tensor | None] = []
     for row, truth in _rows(column, width, height, form, kind, reading):
         if truth is not None and not truth.several and not isinstance(column[row], str):
-            raise TruthError(f"{form}, or None, and row {row} of this batch holds one box, {column[row]!r:.100}.")
+            raise TruthError(f"{form}, or None, and row {row} of this batch holds one box, {shown(column[row])}.")
         sets.append(None if truth is None else _table(truth.boxes, kind))
     return sets
+
+
+def is_corners(value: Any) -> bool:
+    """Whether this is a list of the corners of a horizontal box, in plain finite numbers."""
+    if type(value) is not list or len(value) != 4 or not _PLAIN_NUMBERS.issuperset(map(type, value)):
+        return False
+    x1, y1, x2, y2 = value
+    return bool(-LARGEST <= x1 <= x2 <= LARGEST and -LARGEST <= y1 <= y2 <= LARGEST)
 
 
 def check_area(truth: Truth) -> None:
@@ -194,7 +218,7 @@ def _written(value: Any, space: Space | None, format: Format | None) -> tuple[li
             if answer.says_none:
                 return [], True, False
             if not answer.boxes or answer.kind == "point":
-                raise TruthError(f"no box can be read in the text {value!r:.100}.")
+                raise TruthError(f"no box can be read in the text {shown(value)}.")
             return [list(box) for box in answer.boxes], len(answer.boxes) > 1, format is None
         value = found
     if isinstance(value, dict):
@@ -207,11 +231,11 @@ def _written(value: Any, space: Space | None, format: Format | None) -> tuple[li
         value = value["bbox"]
     value = _lists(value)
     if not _is_list(value):
-        raise TruthError(f"{value!r:.100} is not a box.")
+        raise TruthError(f"{shown(value)} is not a box.")
     several = not value or (_is_list(value[0]) and not (len(value[0]) == 2 and not _is_list(value[0][0])))
     boxes = value if several else [value]
     if not all(map(_is_list, boxes)):
-        raise TruthError(f"{value!r:.100} is neither a box nor a list of boxes.")
+        raise TruthError(f"{shown(value)} is neither a box nor a list of boxes.")
     return boxes, several, space is not None and format is None
 
 
@@ -241,11 +265,11 @@ def _in_pixel_form(
     box: list[Any], kind: BoxKind, form: str, any_form: bool, space: Space | None, width: Any, height: Any
 ) -> list[float]:
     """One box, given as written, in pixels and of this kind."""
-    points = len(box) > 0 and _is_list(box[0])
+    points = len(box) > 0 and all(map(_is_list, box))
     numbers = _numbers([number for point in box for number in point] if points else box, box)
     if points or form == "quad" or (any_form and len(numbers) >= 8 and len(numbers) % 2 == 0):
         if len(numbers) < 6 or len(numbers) % 2 or (points and any(len(point) != 2 for point in box)):
-            raise TruthError(f"a polygon needs at least three corners of two numbers each, got {box!r:.100}.")
+            raise TruthError(f"a polygon needs at least three corners of two numbers each, got {shown(box)}.")
         polygon = torch.tensor(numbers, dtype=torch.float64).view(-1, 2)
         if space is not None:
             polygon = to_pixels(polygon.repeat(1, 2), space, width, height)[:, :2]
@@ -253,7 +277,7 @@ def _in_pixel_form(
     if len(numbers) not in _COUNTS[form]:
         hint = " Are they turned boxes (kind 'oriented')?" if len(numbers) == 5 and kind == "horizontal" else ""
         wanted = " or ".join(map(str, _COUNTS[form]))
-        raise TruthError(f"{box!r:.100} has {len(numbers)} numbers, not {wanted}.{hint}")
+        raise TruthError(f"{shown(box)} has {len(numbers)} numbers, not {wanted}.{hint}")
     turned = len(numbers) == 5
     x, y, w, h = numbers[:4]
     if form == "xywh":
@@ -269,18 +293,18 @@ def _in_pixel_form(
         numbers = in_pixels(torch.tensor(numbers, dtype=torch.float64), space, width, height).tolist()
     if turned:
         if min(numbers[2:4]) < 0:
-            raise TruthError(f"{box!r:.100} has a negative side.")
+            raise TruthError(f"{shown(box)} has a negative side.")
         if kind == "oriented":
             return numbers
         if form == "answer":
             raise TruthError(
-                f"{box!r:.100} is a turned box, and horizontal ones are asked for: say which format it has."
+                f"{shown(box)} is a turned box, and horizontal ones are asked for: say which format it has."
             )
         hull: list[float] = hull_of_oriented(torch.tensor(numbers, dtype=torch.float64)).tolist()
         return hull
     x1, y1, x2, y2 = numbers
     if x2 < x1 or y2 < y1:
-        raise TruthError(f"{box!r:.100} has x2 < x1 or y2 < y1.")
+        raise TruthError(f"{shown(box)} has x2 < x1 or y2 < y1.")
     return numbers if kind == "horizontal" else [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.0]
 
 
@@ -290,5 +314,5 @@ def _numbers(values: list[Any], box: list[Any]) -> list[float]:
     except (TypeError, ValueError, OverflowError):
         numbers = [torch.nan]
     if not all(abs(number) <= LARGEST for number in numbers):
-        raise TruthError(f"{box!r:.100} holds something that is not a finite number.")
+        raise TruthError(f"{shown(box)} holds something that is not a finite number.")
     return numbers

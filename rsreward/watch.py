@@ -1,47 +1,53 @@
 """A watch on the reward while a model trains: one sentence where something is off, and counts for the logs.
 
-Nothing here changes a score. The findings of `rsreward.frame` come from here too.
+Nothing here changes a score. The findings of `rsreward.frame` and the signs of `rsreward.signs` come from here.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .answers import Answer, BoxKind
+from .consistency import consistency_weight_from_statistics
 from .coordinates import Space
 from .frame import FINDINGS, FrameCheck
+from .signs import SIGNS, Signs, covers_image, first_boxes
 
 FIRST, BLOCK = 64, 256  # rows before the first look, and at most between two
+AGAIN = 50  # looks after which what is still off is told again
 RISE = 0.3  # by how much the share of unreadable answers may rise over the least so far
-WHOLE = 0.95  # of an image: a box of as much area says nothing
 LEAST = 8  # rows that must show what does not fit: one of five may be chance
-DISTINCT = 8  # true boxes, or groups, from which on it is told that answers are alike
-
-# Of the rows, or of the groups, of a block: the share above which each is told, and the sentence.
-SIGNS = {
-    "unreadable-answers": (1.0, "{} hold no box that can be read, and there were fewer: are completions cut off?"),
-    "groups-alike": (0.8, "{} have rollouts that all answer alike: nothing is learnt from them."),
-    "same-box": (0.5, "{} are one and the same box, whatever is asked for."),
-    "whole-image": (0.3, "{} are a box of the whole image."),
-    "repeated-boxes": (0.3, "{} name a box twice."),
-    "thoughts-unopened": (
-        0.5,
-        "{} close a thought that they do not open, and the format reward pays none of them: does the chat template "
-        "open it in the prompt? Then set think_in_prompt=True.",
-    ),
-}
+BOUND = 0.8  # the share of weights at a bound above which it is told
 NAMES = (*FINDINGS, *SIGNS)
 
 
 class _Row(NamedTuple):
     text: str
     answer: Answer
-    target: Tensor  # (n, 4) or (n, 5), as are the predicted boxes, all in pixels
-    pred: Tensor
+    target: NDArray[Any]  # (n, 4) or (n, 5), as are the predicted boxes, all in pixels
+    pred: NDArray[Any]
     width: float | None
     height: float | None
+    cut: bool | None
+
+
+class _Told:
+    """What has been told, and at which look: it is told again after `AGAIN` more."""
+
+    def __init__(self) -> None:
+        self.looks, self.told = 0, dict[str, int]()
+
+    def new(self, off: Mapping[str, str]) -> list[str]:
+        """The sentences, by name, that are due at this look."""
+        self.looks += 1
+        due = [name for name in off if self.looks - self.told.get(name, -AGAIN) >= AGAIN]
+        self.told.update(dict.fromkeys(due, self.looks))
+        return [off[name] for name in due]
 
 
 class RewardWatch:
@@ -75,7 +81,7 @@ class RewardWatch:
         self.least_unreadable = 1.0
         self.signs: Counter[str] = Counter()
         self.findings: dict[str, int] = {}
-        self.told: set[str] = set()
+        self.told = _Told()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -89,6 +95,7 @@ class RewardWatch:
         preds: Tensor | Sequence[Tensor],
         width: Sequence[float | None] | None = None,
         height: Sequence[float | None] | None = None,
+        cut: Sequence[bool] | None = None,
     ) -> list[str]:
         """Add N rows.
 
@@ -96,63 +103,81 @@ class RewardWatch:
             texts, answers: the completions, and what `parse_answer` has read of them.
             targets, preds: the true and the predicted boxes in pixels: a tensor with one row each, or N tensors.
             width, height: of the images.
+            cut: whether each completion was cut off, where the trainer tells; else it is seen in the text.
 
         Returns:
-            A sentence for each thing that is off and was not told before.
+            A sentence for each thing that is off and was not told in the last `AGAIN` looks.
         """
-        boxes = [each.unsqueeze(1) if isinstance(each, Tensor) else each for each in (targets, preds)]
+        boxes = map(_boxes_of_rows, (targets, preds))
         unknown = [None] * len(texts)
-        self.waiting += map(_Row, texts, answers, *boxes, width or unknown, height or unknown)
+        self.waiting += map(_Row, texts, answers, *boxes, width or unknown, height or unknown, cut or unknown)
         return self._look() if len(self.waiting) >= min(max(FIRST, self.seen), BLOCK) else []
 
     def _look(self) -> list[str]:
         rows, self.waiting = self.waiting, []
-        _, answers, targets, _, width, height = zip(*rows, strict=True)
-        self.check.update(answers, targets, width, height)
+        texts, answers, targets, preds, width, height, cut = zip(*rows, strict=True)
+        flat = torch.from_numpy(np.concatenate([boxes for boxes in targets if len(boxes)] or [np.empty((0, 4))]))
+        counts = [len(boxes) for boxes in targets]
+        self.check.update(answers, flat if set(counts) == {1} else torch.split(flat, counts), width, height)
         self.seen += len(rows)
-        off = self._signs(rows)
+        signs = Signs(self.think_in_prompt)
+        questions = [(row.target.tobytes(), row.width, row.height) for row in rows]
+        sides = (torch.tensor([torch.nan if side is None else side for side in of]) for of in (width, height))
+        whole = covers_image(first_boxes([torch.from_numpy(boxes) for boxes in preds]), *sides)
+        signs.update(texts, answers, questions, whole=whole, cut=None if None in cut else cut)
+        off = {each.finding: each.message for each in signs.findings(self.least_unreadable + RISE)}
+        self.least_unreadable = min(self.least_unreadable, signs.counts.get("unreadable-answers", 0) / len(rows))
+        self.signs.update(signs.counts)
         if self.seen >= self.next:  # this takes some 50 ms, so it is done ever more seldom
             self.next = 2 * self.seen
             found = [each for each in self.check.findings() if each.rows >= LEAST]
             self.findings = {each.finding: each.rows for each in found}
             off = {each.finding: each.message for each in found} | off
-        new = [message for name, message in off.items() if name not in self.told]
-        self.told.update(off)
-        return new
-
-    def _signs(self, rows: list[_Row]) -> dict[str, str]:
-        """Count the signs of a block; the sentences of those that are too many."""
-        groups: dict[str, list[object]] = {}
-        for row in rows:
-            groups.setdefault(str((row.target.tolist(), row.width, row.height)), []).append(row.answer.boxes)
-        several = [group for group in groups.values() if len(group) > 1]
-        alike = sum(len(set(group)) == 1 for group in several)
-        most = max(Counter(row.answer.boxes[0] for row in rows if row.answer.boxes).values(), default=0)
-        shown = {
-            "unreadable-answers": sum(not row.answer.boxes and not row.answer.says_none for row in rows),
-            "groups-alike": alike if len(several) >= DISTINCT else 0,
-            "same-box": most if len(groups) >= DISTINCT and most > SIGNS["same-box"][0] * len(rows) else 0,
-            "whole-image": sum(map(_is_whole, rows)),
-            "repeated-boxes": sum("duplicate" in row.answer.problems for row in rows),
-            "thoughts-unopened": 0 if self.think_in_prompt else sum(map(_is_unopened, rows)),
-        }
-        of = dict.fromkeys(SIGNS, f"{len(rows)} answers") | {"groups-alike": f"{len(several)} groups"}
-        limits = {name: share * len(rows) for name, (share, _) in SIGNS.items()}
-        limits["groups-alike"] = SIGNS["groups-alike"][0] * len(several)
-        limits["unreadable-answers"] = (self.least_unreadable + RISE) * len(rows)
-        self.least_unreadable = min(self.least_unreadable, shown["unreadable-answers"] / len(rows))
-        self.signs.update(shown)
-        off = [name for name, count in shown.items() if count > limits[name]]
-        return {name: SIGNS[name][1].format(f"{shown[name]} of {of[name]}") for name in off}
+        return self.told.new(off)
 
 
-def _is_unopened(row: _Row) -> bool:
-    return "</think>" in row.text and "<think>" not in row.text
+def _boxes_of_rows(boxes: Tensor | Sequence[Tensor]) -> Iterable[NDArray[Any]]:
+    """The boxes of each row, as arrays: a tensor for each row would take longer than all that is looked at."""
+    rows = [boxes.unsqueeze(1)] if isinstance(boxes, Tensor) else boxes
+    arrays = [each.detach().cpu().numpy() for each in rows]
+    return arrays[0] if isinstance(boxes, Tensor) else arrays
 
 
-def _is_whole(row: _Row) -> bool:
-    if row.width is None or row.height is None or not len(row.pred):
-        return False
-    a, b, c, d = row.pred[0].tolist()[:4]
-    sides = (c, d) if row.pred.shape[1] == 5 else (c - a, d - b)
-    return bool(sides[0] * sides[1] > WHOLE * row.width * row.height)
+class WeightWatch:
+    """Tells when most groups have a weight at a bound of `clip`: then the weight tells them apart no more.
+
+    Args:
+        **weights: options of `rsreward.consistency_weight`.
+
+    >>> import torch
+    >>> watch = WeightWatch(clip=(0.5, 3.0))
+    >>> watch.add(torch.zeros(64), torch.zeros(64))
+    (1.0, ['64 of 64 groups have a weight at a bound of clip=(0.5, 3.0), so it tells them apart no more: widen \
+clip, or lower lambda_mean and lambda_var.'])
+    """
+
+    def __init__(self, **weights: Any) -> None:
+        self.options = {"clip": (0.5, 3.0)} | weights | {"normalize": False}
+        self.groups = self.at_bound = 0
+        self.told = _Told()
+
+    def add(self, mean: Tensor, var: Tensor) -> tuple[float, list[str]]:
+        """The share of these groups whose weight is at a bound, and a sentence where it was too large in 64 or more.
+
+        Args:
+            mean, var: `(N,)`, N at least 1, of the IoUs of each group, see `group_statistics`.
+        """
+        weight = consistency_weight_from_statistics(mean, var, **self.options)
+        low, high = self.options["clip"]
+        at_bound = int(((weight <= low) | (weight >= high)).sum())
+        self.groups, self.at_bound = self.groups + len(weight), self.at_bound + at_bound
+        off = {}
+        if self.groups >= FIRST:
+            if self.at_bound > BOUND * self.groups:
+                off["weights-at-bound"] = (
+                    f"{self.at_bound} of {self.groups} groups have a weight at a bound of clip=({low}, {high}), so it "
+                    f"tells them apart no more: widen clip, or lower lambda_mean and lambda_var."
+                )
+            self.groups = self.at_bound = 0
+            return at_bound / len(weight), self.told.new(off)
+        return at_bound / len(weight), []

@@ -2,11 +2,11 @@
 
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha1
 from pathlib import Path
 from time import perf_counter
-from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -34,17 +34,17 @@ class Store:
         key = sha1(json.dumps(asdict(config), sort_keys=True).encode(), usedforsecurity=False).hexdigest()[:12]
         return self.folder / section / f"{key}.parquet"
 
-    def make(self, section: str, module: ModuleType, config: Any) -> float:
+    def make(self, section: str, run: Callable[[Any], dict[str, Any]], config: Any) -> float:
         """Do a run and write its row; returns the seconds that it took."""
         start = perf_counter()
-        values = module.run(config)
+        values = run(config)
         seconds = perf_counter() - start
         path = self.path(section, config)
         path.parent.mkdir(parents=True, exist_ok=True)
         row = {
             "section": section,
             "config": json.dumps(asdict(config), sort_keys=True),
-            "seeds": list(range(config.seeds)),
+            "seeds": list(range(config.seeds)) if hasattr(config, "seeds") else [config.seed],
             "seconds": seconds,
             **versions(),
             **values,

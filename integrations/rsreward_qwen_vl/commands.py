@@ -182,6 +182,7 @@ def evaluate(
         from rsreward_tools.data.prompts import TEMPLATE, template_holding_query
 
         from .asking import Asking, questions
+        from .card import add_metrics
         from .evaluate import answer, how, origin, results
         from .model.processors import load_processor, opens_thought
         from .model.trained import plan_of, space_of
@@ -206,7 +207,9 @@ def evaluate(
         told = results(rows, answers_in, out, think_in_prompt=thinks, samples=samples)
         told |= {"asked": how(asking, template) | {"samples": samples}, "read_in": how_to_read} | origin()
         write_whole(out / "results.json", json.dumps(told, indent=1) + "\n")
+        left = "" if endpoint else add_metrics(model, data, told)
     say_findings(told["frame"])
+    say(left and f"{left} The metrics are in {out / 'results.json'}.")
     of = {"plain": told["metrics"]} | {name: each["metrics"] for name, each in told["conventions"].items()}
     names = list(dict.fromkeys(name for values in of.values() for name in values if name != "rows"))
     lines = [(name, *(f"{v[n]:.3f}" if n in v else "" for n in names)) for name, v in of.items()]

@@ -118,7 +118,7 @@ def resume_lines(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
     try:
         rows = [json.loads(line) for line in whole.splitlines()]
         ours = all(isinstance(row, dict) and row.keys() >= set(fields) for row in rows)
-    except ValueError:
+    except (ValueError, RecursionError):
         ours = False
     if not ours or not (rest.startswith(start) or start.startswith(rest)):
         raise InputError(f"{path} is not what this command writes: move it away or give another --out.")
@@ -138,7 +138,7 @@ def same_settings(path: Path, settings: dict[str, Any]) -> None:
     regular_file(path)
     try:
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path} is not what this command writes: move it away or give another --out.") from None
     for name in settings:
         if not isinstance(before, dict) or before.get(name) != settings[name]:

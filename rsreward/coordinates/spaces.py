@@ -25,6 +25,13 @@ class Space:
 
     Raises:
         ValueError: if the scale, `five` or `order` is not a known value, or `five` does not go with the order.
+
+    A known one, and one of your own:
+
+    >>> SPACES["qwen3-vl"].scale, SPACES["gemini"].order
+    (1000, 'yx')
+    >>> Space("own", scale=500).needs_size
+    True
     """
 
     name: str

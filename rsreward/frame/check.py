@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..answers import Answer, BoxKind
+from ..conventions import convention_named
 from ..coordinates import Sizes, Space, from_pixels, image_sizes, space_named
-from ..metrics import convention_named
 from .readings import GAIN, better_reading, mean_overlap, sampled
 
 SLACK = 0.01  # how far an answer may leave its space, as a share of a side; a target may leave its image by one pixel
@@ -42,6 +42,9 @@ class Finding(NamedTuple):
         rows: the number of rows that show it.
         of: the number of rows in which it could be seen.
         message: one sentence about it.
+
+    >>> Finding("answers-in-unit", 64, 64, "64 of 64 answers lie within 0..1.").finding in FINDINGS
+    True
     """
 
     finding: str

@@ -29,7 +29,7 @@ def test_shapes_broadcast_as_in_torch(a, b):
 OF_PAIRS = [
     rsreward.positional_reward, rsreward.gaussian_proximity, rsreward.iou, rsreward.giou, rsreward.diou,
     rsreward.pairwise_iou, rsreward.oriented_iou, rsreward.pairwise_oriented_iou, rsreward.grounding_metrics,
-    rsreward.consistency_weight_from_statistics, rsreward.scale_advantages,
+    rsreward.consistency_weight_from_statistics, rsreward.scale_advantages, rsreward.point_reward,
 ]  # fmt: skip
 
 

@@ -134,7 +134,7 @@ def test_opt_rsvg_sums_shares_of_the_image_and_dior_rsvg_pixels():
     assert grounding_metrics(half, box, convention="opt_rsvg", **sizes)["cum_iou"] == pytest.approx(1.125 / 1.25)
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("convention", [name for name, rule in CONVENTIONS.items() if rule.counts_unread])
 def test_failures_count_as_0_in_every_convention_and_in_the_union_but_of_vrsbench(convention):
     target = torch.tensor([[0.0, 0.0, 50.0, 50.0]] * 4)
     pred = target.clone()

@@ -69,7 +69,7 @@ def _read(path: Path) -> Any:
         return None
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}.") from None
 
 
