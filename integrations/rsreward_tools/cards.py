@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from .files import write_whole
+from .files import regular_file, write_whole
 
 CARD = "README.md"
 _MARK = re.compile(r"<!-- written by rsreward, ([0-9a-f]{16}) -->\n\Z")
@@ -29,7 +29,7 @@ def write_card(folder: Path, text: str) -> str:
 def own_card(folder: Path) -> str | None:
     """The text of a card that rsreward wrote and nobody changed; None if there is none."""
     try:
-        written = (folder / CARD).read_text(encoding="utf-8")
+        written = regular_file(folder / CARD).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
     mark = _MARK.search(written)

@@ -72,9 +72,9 @@ COMMANDS = {
     ),
     "data prepare dior_rsvg": Command(
         ["data", "prepare", "dior_rsvg", "in/voc", "--out", "out/data"], ("in/voc/train.txt",),
-        _below("data", "train.parquet", "val.parquet", "test.parquet", "report.json"),
+        _below("data", "train.parquet", "val.parquet", "test.parquet", "report.json", "README.md"),
     ),
-    "data prepare own": Command(OWN, ("in/own.jsonl",), _below("data", "train.parquet", "report.json")),
+    "data prepare own": Command(OWN, ("in/own.jsonl",), _below("data", "train.parquet", "report.json", "README.md")),
     "data scenes": Command(
         ["data", "scenes", "out/scenes", "--train", 4, "--val", 0, "--test", 2, "--size", 64], (),
         _below("scenes", "train.parquet", "test.parquet", "images/2-0.png"),
@@ -93,11 +93,11 @@ COMMANDS = {
     ),
     "sft": Command(
         ["sft", "--data", "in/cot.parquet", "--output_dir", "out/sft", *MODEL, *TRAIN], ("in/cot.parquet",),
-        _below("sft", "plan.json", "history.json"), repeats=False, slow=True,
+        _below("sft", "plan.json", "history.json", "README.md"), repeats=False, slow=True,
     ),
     "grpo": Command(
         [*GRPO, "--data", TRAINED_ON, *MODEL, *TRAIN], (TRAINED_ON,),
-        _below("grpo", "plan.json", "history.json", "gallery/step_00001.png", "gallery/step_00001.json"),
+        _below("grpo", "plan.json", "history.json", "README.md", "gallery/step_00001.png", "gallery/step_00001.json"),
         repeats=False, slow=True,
     ),
     "demo": Command(

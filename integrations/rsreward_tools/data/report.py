@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ..cards import CARD
 from ..files import alone_in, file_to_write, folder_to_write, refuse_file_as_folder, refuse_foreign_folder, writing
 from .example import SPLITS, Example, Flaw, inside, write_rows
 
@@ -23,7 +24,7 @@ def check_out(out: Path, inputs: Iterable[Path] = ()) -> None:
     """
     refuse_file_as_folder("--out", out)
     tables = [f"{split}.parquet" for split in SPLITS]
-    for name in (*tables, "report.json"):
+    for name in (*tables, "report.json", CARD):
         file_to_write("--out", out / name, inputs)
     refuse_foreign_folder("--out", out, "report.json", *tables)
 
