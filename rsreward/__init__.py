@@ -17,7 +17,6 @@ from .consistency import (
     scale_advantages,
     weighted_rewards,
 )
-from .conventions import CONVENTIONS
 from .coordinates import (
     SPACES,
     Space,
@@ -32,10 +31,13 @@ from .format import format_reward
 from .frame import Finding, FrameCheck, frame_findings
 from .matching import average_precision, set_metrics, set_reward
 from .metrics import (
+    CONVENTIONS,
+    Tally,
     grounding_breakdown,
     grounding_columns,
     grounding_metrics,
     image_region,
+    paired_differences,
     size_class,
 )
 from .oriented import (
@@ -50,7 +52,6 @@ from .oriented import (
 from .pointing import point_reward
 from .polygons import hull_of_oriented
 from .positional import gaussian_proximity, positional_reward
-from .tally import Tally, paired_differences
 from .truth import Truth, TruthError, read_truth
 from .watch import RewardWatch
 

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import mutants
 results = mutants.Results(Path(sys.argv[2], "results.jsonl"))
-print(mutants.limit(Path(sys.argv[2]), "rsreward/tally.py", results))
+print(mutants.limit(Path(sys.argv[2]), "rsreward/metrics/tally.py", results))
 """
 
 
@@ -26,6 +26,10 @@ def test_tests_that_fail_without_any_edit_end_the_run(tmp_path, passes):
     for _ in range(2):  # the second time as the first run wrote it down
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == (not passes)
-        assert int(done.stdout) >= 10 if passes else "The tests of rsreward/tally.py fail without any" in done.stderr
+        assert (
+            int(done.stdout) >= 10
+            if passes
+            else "The tests of rsreward/metrics/tally.py fail without any" in done.stderr
+        )
     [line] = (tmp_path / "results.jsonl").read_text().splitlines()
-    assert json.loads(line)[:2] == ["rsreward/tally.py without an edit", not passes]
+    assert json.loads(line)[:2] == ["rsreward/metrics/tally.py without an edit", not passes]

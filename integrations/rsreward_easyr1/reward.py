@@ -19,8 +19,7 @@ from rsreward.answers import BoxKind, Select, completion_text
 from rsreward.checks import shown
 from rsreward.coordinates import Five, Order
 from rsreward.positional import Proximity, positional_parts
-from rsreward.sized_truth import SizedTruth, read_sized_truth
-from rsreward.truth import Format, TruthError, target_boxes
+from rsreward.truth import Format, SizedTruth, TruthError, read_sized_truth, target_boxes
 from rsreward.watch import RewardWatch
 
 REWARD_NAME = "rsreward"

@@ -26,9 +26,8 @@ from rsreward import (
 from rsreward.answers import Answer, BoxKind, Select, check_texts, completion_text
 from rsreward.coordinates import Five, Order
 from rsreward.polygons import hull_of_oriented
-from rsreward.signs import cut_off
 from rsreward.truth import Column, Format, read_truth, target_boxes, target_sets
-from rsreward.watch import NAMES, RewardWatch
+from rsreward.watch import NAMES, RewardWatch, cut_off
 
 from .columns import Reading, read_columns
 

@@ -26,8 +26,7 @@ from rsreward.answers import Answer, BoxKind, Select
 from rsreward.coordinates import Five, Order
 from rsreward.polygons import hull_of_oriented
 from rsreward.positional import Proximity, positional_parts
-from rsreward.sized_truth import read_sized_truth
-from rsreward.truth import FORMS, Format, as_tensor, check_area, read_truth
+from rsreward.truth import FORMS, Format, as_tensor, check_area, read_sized_truth, read_truth
 from rsreward.watch import RewardWatch
 
 

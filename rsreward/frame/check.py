@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..answers import Answer, BoxKind
-from ..conventions import convention_named
 from ..coordinates import Sizes, Space, from_pixels, image_sizes, space_named
+from ..metrics import convention_named
 from .readings import GAIN, better_reading, mean_overlap, sampled
 
 SLACK = 0.01  # how far an answer may leave its space, as a share of a side; a target may leave its image by one pixel
@@ -275,8 +275,7 @@ def _flat(targets: Tensor | Sequence[Tensor], rows: int) -> tuple[Tensor, Tensor
         boxes, counts = targets, torch.ones(len(targets), dtype=torch.int64)
     else:
         counts = torch.tensor([len(each) for each in targets], dtype=torch.int64)
-        some = [each for each in targets if len(each)]
-        boxes = torch.cat(some) if some else torch.empty(0, 4)
+        boxes = torch.cat([each for each in targets if len(each)] or [torch.empty(0, 4)])
     if len(counts) != rows or boxes.dim() != 2 or boxes.shape[1] not in (4, 5):
         raise ValueError(
             f"targets must be boxes of 4 or 5 numbers for each of {rows} answers, got {len(counts)} of shape "

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from rsreward import consistency_weight, group_statistics, parse_answer, parse_boxes
-from rsreward.signs import SIGNS, Signs, cut_off
-from rsreward.watch import AGAIN, NAMES, RewardWatch, WeightWatch
+from rsreward.watch import AGAIN, NAMES, SIGNS, RewardWatch, Signs, WeightWatch, cut_off
 
 SIZE = 800
 

@@ -35,8 +35,9 @@ NOT_RUN = "# Not run in CI:"  # as the first line of a block, with the reason, f
 TINY = '"Qwen/Qwen2.5-VL-3B-Instruct"'  # in its place a tiny model of the same class trains for one step
 ONE_STEP = "GRPOConfig(max_steps=1, max_completion_length=4, use_cpu=True, bf16=False, report_to='none', "
 OTHERS = {"accelerate", "cat", "cd", "echo", "git", "ln", "lmms_eval", "mkdir", "ray", "swift", "trl"}  # not ours
+# Of swift, of lmms-eval, and what make hands on in ARGS.
 FLAGS_OF_OTHERS = {"--advantage_estimator", "--external_plugins", "--reward_funcs", "--reward_weights", "--max_pixels"}
-FLAGS_OF_OTHERS |= {"--scale_rewards", "--model_args", "--tasks", "--docs", "--help_all"}  # swift, lmms-eval, make's ARGS
+FLAGS_OF_OTHERS |= {"--scale_rewards", "--model_args", "--tasks", "--docs", "--help_all"}
 
 
 def name_of(page):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rsreward.signs import SIGNS
+from rsreward.watch import SIGNS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("integrations/*/README.md")]

@@ -31,7 +31,7 @@ from rsreward import (
 )
 from rsreward.frame import FrameCheck
 from rsreward.polygons import hull_of_oriented
-from rsreward.signs import Signs, covers_image, first_boxes
+from rsreward.watch import Signs, covers_image, first_boxes
 
 from ..errors import InputError
 from .options import FROM_TARGET, Options

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from rsreward import CONVENTIONS, Tally
 from rsreward.answers import READ_AS
 from rsreward.frame import FrameCheck
-from rsreward.signs import Signs
+from rsreward.watch import Signs
 
 from ..errors import InputError
 from ..files import file_to_write, writing
@@ -151,10 +151,10 @@ def score_file(
     Returns:
         `rows` that were scored, `broken_rows` that were not, `broken` with what is wrong with the first ten,
         `broken_reasons` with the rows and the first places of each reason, `rows_without_size`; `frame` with what
-        `rsreward.frame` finds and `watch` with the signs of `rsreward.signs`, each with `finding`, `rows`, `of` and
-        `message`; `metrics` and their 95 % `intervals`
-        over all rows; `groups` and `group_intervals` for each value of `by` ("all" without it; "field=value" where
-        there are several): the rows, the convention's metrics, `positional_reward` and `format_reward`, for sets
+        `rsreward.frame` finds and `watch` with the signs of `rsreward.watch`, each with `finding`, `rows`, `of` and
+        `message`; `metrics` and their 95 % `intervals` over all rows; `groups` and `group_intervals` for each value of
+        `by` ("all" without it; "field=value" where there are several): the rows, the convention's metrics,
+        `positional_reward` and `format_reward`, for sets
         `precision@k`, `recall@k`, `f1@k`, `none_precision`, `none_recall`, `set_reward`, `format_reward` and
         `parse_rate`; `problems` by dialect.
 

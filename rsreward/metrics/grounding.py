@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .boxes import area, iou
-from .checks import check_tensors
+from ..boxes import area, iou
+from ..checks import check_tensors
+from ..coordinates import Sizes, to_pixels
+from ..oriented import oriented_iou
 from .conventions import Convention, convention_named, is_readable
-from .coordinates import Sizes, to_pixels
-from .oriented import oriented_iou
 from .tally import Tally
 
 SMALL, MEDIUM = 32**2, 96**2

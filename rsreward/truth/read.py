@@ -1,4 +1,4 @@
-"""True boxes of any form, in pixels of the original image: read in one place, for the adapters and the tools.
+"""The true boxes of one row, of any form, in pixels of the original image.
 
 A truth is a box, a list of boxes, or the text of either. A box is `[x1, y1, x2, y2]`, `[cx, cy, w, h, angle]` in
 radians, or a polygon: `[x1, y1, x2, y2, x3, y3, ...]` or `[[x1, y1], [x2, y2], [x3, y3], ...]`, from any corner, either
@@ -7,18 +7,16 @@ With a space, and in texts that are not JSON, numbers are read like those of an 
 """
 
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import degrees, isfinite, radians
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
-from torch import Tensor
 
-from .answers import LARGEST, BoxKind, check_kind, parse_answer
-from .checks import shown
-from .coordinates import SPACES, Space, oriented_to_pixels, space_named, to_pixels
-from .polygons import bounding_box, hull_of_oriented, rectangle
+from ..answers import LARGEST, BoxKind, check_kind, parse_answer
+from ..checks import shown
+from ..coordinates import SPACES, Space, oriented_to_pixels, space_named, to_pixels
+from ..polygons import bounding_box, hull_of_oriented, rectangle
 
 Format = Literal["xyxy", "xywh", "cxcywh", "quad", "oriented", "oriented-degrees"]
 FORMS = {
@@ -28,9 +26,7 @@ FORMS = {
 
 
 _COUNTS = {"xyxy": (4,), "xywh": (4,), "cxcywh": (4,), "oriented": (5,), "oriented-degrees": (5,), "answer": (4, 5)}
-_NUMBERS = {"horizontal": 4, "oriented": 5}
 _PLAIN_NUMBERS = frozenset((int, float))
-Column = Sequence[Any] | None
 
 
 class TruthError(ValueError):
@@ -112,101 +108,12 @@ def read_truth(
     return Truth(read, kind, several)
 
 
-def target_boxes(
-    column: Sequence[Any], kind: BoxKind, name: str, *, width: Column = None, height: Column = None, **reading: Any
-) -> Tensor:
-    """A column with one true box in each row.
-
-    Args:
-        column: N values, each as `read_truth` takes it, or None.
-        kind: as in `read_truth`.
-        name: what the column is called in messages, such as "iou: the column 'target'".
-        width, height: columns of the sizes of the original images, where the space needs them.
-        **reading: `format` and `space`, as in `read_truth`.
-
-    Returns:
-        `(N, 4)`, float32, or `(N, 5)`, float64 (float32 cannot hold a right angle); a row of NaN for None.
-
-    Raises:
-        TruthError: naming the first row that does not hold one box with an area. No answer can match a box without.
-
-    >>> target_boxes([[0, 0, 2, 1], None], "horizontal", "the column 'target'")
-    tensor([[0., 0., 2., 1.],
-            [nan, nan, nan, nan]])
-    """
-    rows = []
-    for row, truth in _rows(column, width, height, f"{name} must hold finite boxes {FORMS[kind]}", kind, reading):
-        if truth is not None and len(truth.boxes) != 1:
-            raise TruthError(f"{name} must hold one box a row, and row {row} of this batch holds {len(truth.boxes)}.")
-        rows.append([torch.nan] * _NUMBERS[kind] if truth is None else truth.boxes[0])
-    return _table(rows, kind)
-
-
-def target_sets(
-    column: Sequence[Any], kind: BoxKind, name: str, *, width: Column = None, height: Column = None, **reading: Any
-) -> list[Tensor | None]:
-    """A column of lists of true boxes. None stays None. An empty list says that there is nothing to find.
-
-    Args and errors as in `target_boxes`.
-
-    Returns:
-        N tensors `(n, 4)`, float32, or `(n, 5)`, float64, or None.
-
-    >>> target_sets([[[0, 0, 2, 1]], [], None], "horizontal", "the column 'target'")
-    [tensor([[0., 0., 2., 1.]]), tensor([], size=(0, 4)), None]
-    """
-    form = f"{name} must hold lists of finite boxes {FORMS[kind]}"
-    sets: list[Tensor | None] = []
-    for row, truth in _rows(column, width, height, form, kind, reading):
-        if truth is not None and not truth.several and not isinstance(column[row], str):
-            raise TruthError(f"{form}, or None, and row {row} of this batch holds one box, {shown(column[row])}.")
-        sets.append(None if truth is None else _table(truth.boxes, kind))
-    return sets
-
-
 def is_corners(value: Any) -> bool:
     """Whether this is a list of the corners of a horizontal box, in plain finite numbers."""
     if type(value) is not list or len(value) != 4 or not _PLAIN_NUMBERS.issuperset(map(type, value)):
         return False
     x1, y1, x2, y2 = value
     return bool(-LARGEST <= x1 <= x2 <= LARGEST and -LARGEST <= y1 <= y2 <= LARGEST)
-
-
-def check_area(truth: Truth) -> None:
-    """Refuse true boxes without area.
-
-    Raises:
-        TruthError: naming the box.
-    """
-    for box in truth.boxes:
-        sides = (box[2] - box[0], box[3] - box[1]) if truth.kind == "horizontal" else box[2:4]
-        if min(sides) <= 0:
-            raise TruthError(f"the box {box} has no area, so no answer can meet it: correct it or leave the row out.")
-
-
-def as_tensor(truth: Truth) -> Tensor:
-    """The boxes of a truth as `(n, 4)`, float32, or `(n, 5)`, float64."""
-    return _table(truth.boxes, truth.kind)
-
-
-def _table(rows: list[list[float]], kind: BoxKind) -> Tensor:
-    dtype = torch.float32 if kind == "horizontal" else torch.float64
-    return torch.tensor(rows, dtype=dtype).view(-1, _NUMBERS[kind])
-
-
-def _rows(
-    column: Sequence[Any], width: Column, height: Column, form: str, kind: BoxKind, reading: dict[str, Any]
-) -> Iterator[tuple[int, Truth | None]]:
-    sizes = [[None] * len(column) if side is None else side for side in (width, height)]
-    for row, (value, w, h) in enumerate(zip(column, *sizes, strict=True)):
-        truth = None
-        if value is not None:
-            try:
-                truth = read_truth(value, kind=kind, width=w, height=h, **reading)
-                check_area(truth)
-            except ValueError as error:
-                raise TruthError(f"{form}, or None, and row {row} of this batch does not: {error}") from None
-        yield row, truth
 
 
 def _written(value: Any, space: Space | None, format: Format | None) -> tuple[list[list[Any]], bool, bool]:

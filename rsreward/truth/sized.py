@@ -4,8 +4,8 @@ import json
 from numbers import Real
 from typing import Any, NamedTuple
 
-from .coordinates import MAX_SIDE
-from .truth import TruthError
+from ..coordinates import MAX_SIDE
+from .read import TruthError
 
 
 class SizedTruth(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from .answers import Answer
-from .frame import Finding
+from ..answers import Answer
+from ..frame import Finding
 
 WHOLE = 0.95  # of an image: a box of as much area says nothing
 DISTINCT = 8  # answers, questions or groups from which on something is told of them

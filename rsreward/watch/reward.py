@@ -1,6 +1,6 @@
 """A watch on the reward while a model trains: one sentence where something is off, and counts for the logs.
 
-Nothing here changes a score. The findings of `rsreward.frame` and the signs of `rsreward.signs` come from here.
+Nothing here changes a score. The findings of `rsreward.frame` and the signs of `rsreward.watch.signs` come from here.
 """
 
 from collections import Counter
@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .answers import Answer, BoxKind
-from .consistency import consistency_weight_from_statistics
-from .coordinates import Space
-from .frame import FINDINGS, FrameCheck
+from ..answers import Answer, BoxKind
+from ..consistency import consistency_weight_from_statistics
+from ..coordinates import Space
+from ..frame import FINDINGS, FrameCheck
 from .signs import SIGNS, Signs, covers_image, first_boxes
 
 FIRST, BLOCK = 64, 256  # rows before the first look, and at most between two
