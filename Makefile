@@ -1,8 +1,9 @@
-# The first command that needs an environment makes it: .venv, .venv-bench for benchmarks, .venv-swift for ms-swift.
+# The first command that needs an environment makes it: .venv, .venv-bench for benchmarks, .venv-swift for ms-swift, .venv-lmms for lmms-eval.
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .venv-bench/bin
 SWIFT := .venv-swift/bin
+LMMS := .venv-lmms/bin
 RELEASE := .venv-release/bin
 DOCS := .venv-docs/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -11,8 +12,8 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help demo test test-slow mutants fuzz coverage study matrix bench bench-gpu smoke-verl smoke-swift smoke-tools \
-	check lint format docs release clean
+.PHONY: help demo test test-slow mutants fuzz coverage study matrix bench bench-gpu smoke-verl smoke-swift smoke-lmms \
+	smoke-tools check lint format docs release clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,6 +54,9 @@ smoke-verl: .venv/ready  ## two steps of verl's main_ppo on a tiny Qwen3-VL, in 
 
 smoke-swift: .venv-swift/ready  ## two steps of the real swift command on a tiny Qwen3-VL, by one process and by two
 	$(SWIFT)/python tests/swift/smoke.py
+
+smoke-lmms: .venv-lmms/ready  ## the four tasks in the real lmms_eval command, with its dummy model
+	$(LMMS)/python tests/lmms/smoke.py
 
 smoke-tools:  ## score a file in a fresh environment that holds the tools alone; makes .venv-tools
 	rm -rf .venv-tools
@@ -120,6 +124,17 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 	$(DOCS)/python $(INSTALL) --no-build-isolation --editable '.[docs]'
 	touch $@
 
+# lmms-eval brings a hundred packages of its own choice, so only torch is of the same release here. The torchvision that
+# comes does not load beside a torch for CPUs alone, and the dummy model needs none.
+.venv-lmms/ready: pyproject.toml constraints.txt
+	test -x $(LMMS)/python || $(PYTHON) -m venv .venv-lmms
+	grep '^torch==' constraints.txt > .venv-lmms/constraints.txt
+	$(LMMS)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lmms/constraints.txt torch hatchling
+	$(LMMS)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lmms/constraints.txt \
+		--no-build-isolation --editable '.[lmms]'
+	$(LMMS)/python -m pip uninstall --quiet --yes torchvision
+	touch $@
+
 .venv-release/ready:
 	test -x $(RELEASE)/python || $(PYTHON) -m venv .venv-release
 	$(RELEASE)/python -m pip install --quiet --disable-pip-version-check \
@@ -127,4 +142,4 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 	touch $@
 
 clean:  ## remove what make made
-	rm -rf .venv .venv-bench .venv-swift .venv-tools .venv-matrix .venv-release .venv-docs dist runs
+	rm -rf .venv .venv-bench .venv-swift .venv-lmms .venv-tools .venv-matrix .venv-release .venv-docs dist runs

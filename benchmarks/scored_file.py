@@ -20,7 +20,7 @@ from time import process_time
 
 import numpy as np
 
-from cases import Row
+from cases import Row, told
 from paired import boxes
 from rsreward import parse_answer
 from step import FORMS, THOUGHT
@@ -61,16 +61,20 @@ def scored(checkout: Path, path: Path) -> tuple[float, int]:
     """Processor seconds and peak bytes of the command of a checkout."""
     entry = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]["scripts"]["rsreward"]
     module, _, function = entry.partition(":")
-    run = f"import sys; from {module} import {function}; sys.argv[0] = 'rsreward'; {function}()"
+    peak = "print([line.split()[1] for line in open('/proc/self/status') if 'VmHWM' in line][0])"
+    run = (
+        f"import atexit, sys; from {module} import {function}; sys.argv[0] = 'rsreward'; "
+        f"atexit.register(lambda: {peak}); {function}()"
+    )
     environment = os.environ | {"PYTHONPATH": f"{checkout}{os.pathsep}{checkout / 'integrations'}"}
     command = [sys.executable, "-c", run, "score", str(path), "--space", "qwen3-vl", "--json"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
-    result = process.stdout.read()
+    result, _, peak_kilobytes = process.stdout.read().decode().strip().rpartition("\n")
     _, status, usage = os.wait4(process.pid, 0)
     if status or not json.loads(result)["rows"]:
         raise RuntimeError(f"rsreward score of {checkout} failed: {process.stderr.read().decode()[-300:]}")  # type: ignore[union-attr]
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return usage.ru_utime + usage.ru_stime, 1024 * int(peak_kilobytes)
 
 
 def rows(sizes: str, also: Path | None = None, size: int | None = None) -> list[Row]:
@@ -93,9 +97,7 @@ def rows(sizes: str, also: Path | None = None, size: int | None = None) -> list[
                 "over json.loads and parse_answer": f"{seconds / least:.1f}x",
                 "peak memory": f"{peak / 1e6:.0f} MB",
             }
-            found.append(
-                {"family": "file", "case": TITLE, "who": who, "ours": True, "size": size, "cells": cells, **figures}
-            )
+            found.append(told("file", TITLE, size, who, cells, **figures))
     return found
 
 

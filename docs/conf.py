@@ -36,13 +36,11 @@ html_static_path, html_css_files, html_extra_path = ["_static"], ["site.css"], [
 html_copy_source = html_show_sphinx = False
 
 
-def leave_out(app: Any, document: str, source: list[str]) -> None:
-    """The empty line that ends an example for doctest, and the place of a page that is still to come."""
+def end_example(app: Any, document: str, source: list[str]) -> None:
+    """Leave out the empty line by which doctest knows the end of an example."""
     source[0] = source[0].replace("\n\n```\n", "\n```\n")
-    if document == root_doc and not (ROOT / "docs" / "referee.md").exists():
-        source[0] = source[0].replace("Why published numbers differ <referee>\n", "")
 
 
 def setup(app: Any) -> None:
-    app.connect("source-read", leave_out)
+    app.connect("source-read", end_example)
     app.connect("autodoc-process-docstring", docstrings.as_rst, priority=100)  # before napoleon

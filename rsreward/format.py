@@ -8,7 +8,11 @@ from torch import Tensor
 
 from .answers import Answer, BoxKind, boxes_of, check_kind, check_texts, parse_answer, read_region
 
-_TAG = re.compile(r"</?+(?:think|answer)>")
+_CONTENT = r"[^<]*+(?:<(?!/?+(?:think|answer)>)[^<]*+)*+"  # none of the four tags
+# All of `_conditions` at once, in a fifth of the time.
+_FORM = re.compile(
+    rf"<think>(?!\s*+</think>){_CONTENT}</think>\s*+<answer>(?!\s*+</answer>)(?P<answer>{_CONTENT})</answer>"
+)
 _BOX_PROBLEMS = {"too-long", "truncated", "duplicate", "not-finite", "two-kinds"}
 _CORNER_PROBLEMS = {"inverted", "degenerate"}  # of x1, y1, x2, y2, which the numbers of an oriented box need not be
 
@@ -60,26 +64,14 @@ def format_reward(
     read: Sequence[Answer | None] = answers or [None] * len(completions)
     for text, answer in zip(completions, read, strict=True):
         opened = "<think>" * think_in_prompt + text.strip()
-        inside = None if graded else _answer_of_form(opened)
-        met = _conditions(opened) if graded else [inside is not None]
-        if require_box and (graded or inside):
-            if answer is None and inside and "<" not in inside:  # no other tags in it
-                answer = read_region(inside, [])
+        form = None if graded else _FORM.fullmatch(opened)
+        met = _conditions(opened) if graded else [form is not None]
+        if require_box and (graded or form):
+            if answer is None and form and "<" not in form["answer"]:  # no other tags in it
+                answer = read_region(form["answer"], [])
             met.append(_is_one_box(answer or parse_answer(opened), kind or "oriented"))
         scores.append(sum(met) / len(met) if graded else float(all(met)))
     return torch.tensor(scores)
-
-
-def _answer_of_form(text: str) -> str | None:
-    """What stands in the answer element, if all of `_conditions` are met: found by `str` in a tenth of their time."""
-    if not text.startswith("<think>") or not text.endswith("</answer>"):
-        return None
-    thought, _, rest = text[len("<think>") : -len("</answer>")].partition("</think>")
-    rest = rest.lstrip()
-    answer = rest.removeprefix("<answer>")
-    if answer == rest or not answer or answer.isspace() or not thought or thought.isspace():
-        return None
-    return None if any("<" in each and _TAG.search(each) for each in (thought, answer)) else answer
 
 
 def _conditions(text: str) -> list[bool]:

@@ -1,6 +1,7 @@
-"""Several boxes an answer: who stands for whom, the reward of a set, and counts."""
+"""Several boxes an answer, with labels or without: who stands for whom, the reward of a set, counts and AP."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from .checks import check_tensors
 from .conventions import convention_named
 from .oriented import pairwise_oriented_iou
 from .positional import Proximity, positional_reward
+
+Labels = tuple[Sequence[Any], Sequence[Any]] | None
 
 
 def assign(scores: Tensor) -> Tensor:
@@ -43,39 +46,50 @@ def set_reward(
     alpha: float = 2.5,
     beta: float = 0.1,
     proximity: Proximity = "center",
+    labels: Labels = None,
 ) -> Tensor:
     """The reward of answers with several boxes, in [0, 1 + beta].
 
         R = max over one-to-one assignments of sum positional_reward(matched pair) / max(n_pred, n_true)
 
-    so that extra, missing and repeated boxes all cost. No box where there is none to find scores 1; a box where there
-    is none, and none where there are some, scores 0. So does a prediction of NaN alone, which is no answer.
+    so that extra, missing and repeated boxes all cost. With labels a pair of two labels is worth 0. No box where there
+    is none to find scores 1; a box where there is none, and none where there are some, scores 0. So does a prediction
+    of NaN alone, which is no answer.
 
     Args:
         preds, targets: B of each: `(n, 4)` or `(n, 5)`. Rows of NaN are not boxes and are left out; a prediction that
             is inverted counts as one and scores 0.
         alpha, beta, proximity: as in `positional_reward`.
+        labels: those of the predictions and those of the targets, for detection: B lists of each, a label a box, rows
+            of NaN included. Labels match if they are equal: bring them to one spelling first.
 
     Returns:
         `(B,)`, float32 or wider.
 
     Raises:
-        ValueError: if there are not as many predictions as targets, or shapes or options are wrong.
+        ValueError: if there are not as many predictions as targets or labels as boxes, or shapes or options are wrong.
 
     The right box alone, and among three:
 
     >>> box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     >>> set_reward([box, box.repeat(3, 1), torch.empty(0, 4)], [box, box, torch.empty(0, 4)])
     tensor([1.1000, 0.3667, 1.0000])
+
+    The right box under another name:
+
+    >>> set_reward([box], [box], labels=([["ship"]], [["harbor"]]))
+    tensor([0.])
     """
     rows = []
-    for answer, (pred, target) in zip(preds, _rows(preds, targets), strict=True):
+    for answer, row in zip(preds, _rows(preds, targets, labels), strict=True):
+        pred, target = row.pred, row.target
         dtype = torch.promote_types(torch.promote_types(pred.dtype, target.dtype), torch.float32)
         pred, target = pred.to(dtype), target.to(dtype)
         if len(pred) == 0 or len(target) == 0:
             rows.append(pred.new_tensor(float(len(answer) == len(target) == 0)))
             continue
         scores = positional_reward(pred[:, None], target[None], alpha=alpha, beta=beta, proximity=proximity)
+        scores = torch.where(row.alike, scores, 0)
         i, j = assign(scores)
         rows.append(scores[i, j].sum() / max(len(pred), len(target)))
     return torch.stack(rows) if rows else torch.empty(0)
@@ -87,6 +101,7 @@ def set_metrics(
     *,
     thresholds: Sequence[float] | None = None,
     convention: str = "plain",
+    labels: Labels = None,
 ) -> dict[str, float]:
     """Precision, recall and F1 over all rows, with boxes matched by IoU.
 
@@ -97,10 +112,16 @@ def set_metrics(
         thresholds: the least IoU of a hit; the matching is the one with the most hits, then the greatest IoU. None:
             those of the convention.
         convention: "plain", one to one; or "earthdial", where hits are those of `meets_any`.
+        labels: as in `set_reward`. A pair of two labels is not a hit.
 
     Returns:
-        `predictions`, `targets`, and for each threshold k `hits@k`, `precision@k`, `recall@k`, `f1@k`; a ratio without
+        `predictions`, `targets`, for each threshold k `hits@k`, `precision@k`, `recall@k`, `f1@k`, and `mean_f1`, the
+        mean over the thresholds. Of rows without true boxes: `empty_targets`, how many there are; `false_alarms`, how
+        many of them were answered by a box; `none_recall`, the share answered by no box; and `none_precision`, the
+        share of the answers without a box that are right. An unreadable answer (NaN) is none of these. A ratio without
         a denominator is 1, for there was nothing to miss. Of "earthdial" no recall and F1, which it does not define.
+        AP ranks boxes by their scores, so it is undefined for answers that give none; for those that do:
+        `average_precision`.
 
     Raises:
         ValueError: if the lengths, the shapes or the convention are wrong.
@@ -114,16 +135,21 @@ def set_metrics(
     if convention != "plain" and not rule.any_true:
         raise ValueError(f"the convention {convention!r} is for one box a row: use grounding_metrics.")
     thresholds = rule.thresholds if thresholds is None else thresholds
-    counts = {"predictions": 0.0, "targets": 0.0} | {f"hits@{k}": 0.0 for k in thresholds}
-    for pred, target in _rows(preds, targets):
+    counts = dict.fromkeys(("predictions", "targets", "empty_targets", "false_alarms", "none", "none_right"), 0.0)
+    counts |= {f"hits@{k}": 0.0 for k in thresholds}
+    for answer, row in zip(preds, _rows(preds, targets, labels), strict=True):
+        pred, target = row.pred, row.target
+        counts["empty_targets"] += len(target) == 0
+        counts["false_alarms"] += len(target) == 0 < len(pred)
+        counts["none"] += len(answer) == 0
+        counts["none_right"] += len(answer) == len(target) == 0
         counts["predictions"] += len(pred)
         counts["targets"] += len(target)
         if len(pred) == 0 or len(target) == 0:
             continue
-        pairwise = pairwise_iou if pred.shape[1] == 4 else pairwise_oriented_iou
-        overlaps = pairwise(pred.double(), target.double()).round(decimals=9)
+        overlaps = _overlaps(pred, target)
         for k in thresholds:
-            hit = overlaps >= k
+            hit = (overlaps >= k) & row.alike
             if rule.any_true:
                 counts[f"hits@{k}"] += meets_any(hit).sum().item()
                 continue
@@ -133,7 +159,75 @@ def set_metrics(
     for k in thresholds:
         ratios = precision_recall_f1(counts[f"hits@{k}"], n_pred, n_true)
         counts |= {f"{name}@{k}": value for name, value in ratios.items() if name == "precision" or not rule.any_true}
-    return counts
+    none = precision_recall_f1(counts.pop("none_right"), counts.pop("none"), counts["empty_targets"])
+    counts |= {f"none_{name}": none[name] for name in ("precision", "recall")}
+    f1 = [counts[f"f1@{k}"] for k in thresholds if not rule.any_true]
+    return counts | ({"mean_f1": sum(f1) / len(f1)} if f1 else {})
+
+
+def average_precision(
+    preds: Sequence[Tensor],
+    targets: Sequence[Tensor],
+    scores: Sequence[Tensor],
+    *,
+    threshold: float = 0.5,
+    labels: Labels = None,
+) -> float:
+    """AP of answers that say how sure they are of each box, in [0, 1]; its mean over the true labels if there are some.
+
+        AP = integral over recall r in [0, 1] of the greatest precision at any recall >= r          (all-point)
+
+    As COCO counts it, predictions take true boxes from the surest on, each the free one of its row with the greatest
+    IoU of at least the threshold. COCO itself reads the curve at 101 recalls, which differs by some thousandths.
+
+    Args:
+        preds, targets: as in `set_reward`.
+        scores: B tensors `(n,)`, one number for each predicted box, larger where it is surer. Of equal ones the first
+            counts first, so constant scores measure the order of the answer, not its boxes.
+        threshold: the least IoU of a hit.
+        labels: as in `set_reward`. Predictions of a label that no true box has are not counted.
+
+    Returns:
+        The AP; without true boxes 0 if there are predictions, else 1.
+
+    Raises:
+        ValueError: as in `set_reward`, and if there are not as many scores as boxes.
+
+    A wrong box that is less sure than the right one costs nothing, a surer one does:
+
+    >>> box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    >>> both = torch.cat([box, box + 50])
+    >>> [average_precision([both], [box], [torch.tensor(scores)]) for scores in ([0.9, 0.8], [0.8, 0.9])]
+    [1.0, 0.5]
+    """
+    rows = _rows(preds, targets, labels)
+    if [boxes.shape[:1] for boxes in preds] != [each.shape for each in scores]:
+        raise ValueError("scores need one number for each predicted box: as many rows, and as many in each.")
+    kept = [each[~boxes.isnan().all(-1)] for boxes, each in zip(preds, scores, strict=True)]
+    names = dict.fromkeys(name for row in rows for name in row.true_names)
+    if not names:
+        return float(not any(len(row.pred) for row in rows))
+    return sum(_precision_of(name, rows, kept, threshold) for name in names) / len(names)
+
+
+def _precision_of(name: Any, rows: Sequence["_Row"], scores: Sequence[Tensor], threshold: float) -> float:
+    """The AP of one label."""
+    sure, hits, n_true = [], [], 0
+    for row, certain in zip(rows, scores, strict=True):
+        mine = [i for i, each in enumerate(row.pred_names) if each == name]
+        true = [j for j, each in enumerate(row.true_names) if each == name]
+        order = certain[mine].argsort(descending=True, stable=True)
+        overlaps = _overlaps(row.pred[mine][order], row.target[true])
+        n_true += len(true)
+        sure += certain[mine][order].tolist()
+        for i in range(len(mine)):
+            hits.append(bool(true) and bool(overlaps[i].max() >= threshold))
+            if hits[-1]:
+                overlaps[:, overlaps[i].argmax()] = -1  # taken
+    ranked = torch.tensor(hits, dtype=torch.float64)[torch.tensor(sure).argsort(descending=True, stable=True)]
+    precision = ranked.cumsum(0) / torch.arange(1, len(ranked) + 1)
+    greatest = precision.flip(0).cummax(0).values.flip(0)  # at this recall or a greater one
+    return float((greatest * ranked).sum()) / n_true
 
 
 def meets_any(hit: Tensor) -> Tensor:
@@ -161,17 +255,48 @@ def precision_recall_f1(hits: float, predictions: float, targets: float) -> dict
     }
 
 
-def _rows(preds: Sequence[Tensor], targets: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of sets without their rows of NaN."""
+class _Row(NamedTuple):
+    """A prediction and its truth, without their rows of NaN; a box without a label has the name None."""
+
+    pred: Tensor
+    target: Tensor
+    pred_names: list[Any]
+    true_names: list[Any]
+
+    @property
+    def alike(self) -> Tensor:
+        """Which pairs have one label, `(n_pred, n_true)`."""
+        number = {name: i for i, name in enumerate(dict.fromkeys(self.pred_names + self.true_names))}
+        p, t = (torch.tensor([number[name] for name in names]) for names in (self.pred_names, self.true_names))
+        return (p[:, None] == t).to(self.pred.device)
+
+
+def _rows(preds: Sequence[Tensor], targets: Sequence[Tensor], labels: Labels = None) -> list[_Row]:
     if len(preds) != len(targets):
         raise ValueError(f"preds and targets need as many rows each, got {len(preds)} and {len(targets)}.")
+    if labels is not None and [len(of) for of in labels] != [len(preds)] * 2:
+        raise ValueError(f"labels need two lists, of predictions and of targets, with {len(preds)} rows each.")
     rows = []
-    for pred, target in zip(preds, targets, strict=True):
+    for row, (pred, target) in enumerate(zip(preds, targets, strict=True)):
         check_tensors(pred, target)
         if pred.dim() != 2 or target.dim() != 2 or pred.shape[1] != target.shape[1] or pred.shape[1] not in (4, 5):
             raise ValueError(
                 f"each row needs boxes (n, 4) or (n, 5), alike for preds and targets, "
                 f"got {tuple(pred.shape)} and {tuple(target.shape)}."
             )
-        rows.append(tuple(boxes[~boxes.isnan().all(-1)] for boxes in (pred, target)))
-    return rows  # type: ignore[return-value]
+        parts: list[Any] = []
+        for boxes, of in zip((pred, target), labels or (None, None), strict=True):
+            names = [None] * len(boxes) if of is None else of[row]
+            if isinstance(names, str) or len(names) != len(boxes):
+                raise ValueError(
+                    f"each box needs its label: row {row} has {len(boxes)} boxes and the labels {names!r}."
+                )
+            keep = ~boxes.isnan().all(-1)
+            parts += [boxes[keep], [name for name, stays in zip(names, keep.tolist(), strict=True) if stays]]
+        rows.append(_Row(parts[0], parts[2], parts[1], parts[3]))
+    return rows
+
+
+def _overlaps(pred: Tensor, target: Tensor) -> Tensor:
+    pairwise = pairwise_iou if pred.shape[1] == 4 else pairwise_oriented_iou
+    return pairwise(pred.double(), target.double()).round(decimals=9)

@@ -51,7 +51,7 @@ TESTS = {
     "rsreward/fast/triton/group.py": (["test_consistency.py", "fast/test_triton.py"], CUDA),
 }
 RESULTS = {"iou", "_iou", "oriented_iou", "positional_reward", "reward", "paired_kernel", "oriented_kernel"}
-SIZES = {"BLOCK", "CHUNK", "BROADCAST_CHUNK", "AGREEMENT_CHUNK"}  # they change the speed alone
+SIZES = {"BLOCK", "CHUNK", "BROADCAST_CHUNK"}  # they change the speed alone
 EXCHANGED = [
     (ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.BitAnd, ast.BitOr), (ast.Lt, ast.LtE), (ast.Gt, ast.GtE),
     (ast.Eq, ast.NotEq),

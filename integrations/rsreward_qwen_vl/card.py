@@ -56,8 +56,10 @@ def model_card(plan: dict[str, Any], name: str) -> str:
 
 def _origin(model: str) -> str | None:
     """The name of the model that a chain of runs started from; None where it is a folder."""
-    while plan := plan_of(model):
-        model = plan["model"]
+    seen: set[str] = set()
+    while model not in seen and (plan := plan_of(model)):
+        seen.add(model)
+        model = str(plan.get("model", model))
     return None if Path(model).exists() else model
 
 

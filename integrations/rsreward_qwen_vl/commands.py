@@ -15,7 +15,7 @@ from rsreward_tools.cli.frame_options import Five, MaxPixels, MinPixels, Order
 from rsreward_tools.cli.score import say_findings
 from rsreward_tools.cli.terminal import ProgressBars, console, printable, say, table_of
 from rsreward_tools.errors import InputError
-from rsreward_tools.files import write_whole
+from rsreward_tools.files import disk_is_full, write_whole
 
 from .arguments import FrameArguments, short_help
 
@@ -27,9 +27,15 @@ Images = Annotated[Path, typer.Option(help="The data set's root folder.")]
 
 @contextmanager
 def resumable(how: str = "the same command continues from here") -> Iterator[None]:
-    """End with a sentence on Ctrl-C."""
+    """End with a sentence on Ctrl-C, and where the disk is full."""
     try:
         yield
+    except InputError:
+        raise
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        raise InputError(f"no more can be written ({error}). Make room; {how}.") from None
     except KeyboardInterrupt:
         say(f"stopped; {how}.")
         raise typer.Exit(130) from None

@@ -87,7 +87,7 @@ class RSPositional:
             )
         count = len(completions)
         target, *sides = (as_column(columns[name], f"rs_positional: the column {name!r}", count) for name in needed)
-        sizes = dict(zip(needed[1:], sides, strict=True))
+        sizes: dict[str, Any] = dict(zip(needed[1:], sides, strict=True))
         for name, sides in sizes.items():
             for row, side in enumerate(sides):
                 if target[row] is not None and not (isinstance(side, Real) and 1 <= float(side) <= MAX_SIDE):

@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from typing import Any
 
@@ -33,8 +33,17 @@ from rsreward.watch import NAMES, RewardWatch
 from .columns import Reading, read_columns
 
 Log = Callable[[str, Any], None] | None
-# TRL before 1.14 hangs unless every process logs the same names, so there one without targets logs NaN.
-_ALL_LOG = tuple(map(int, version("trl").split(".")[:2])) < (1, 14)
+
+
+def _all_log() -> bool:
+    """TRL before 1.14 hangs unless every process logs the same names, so there one without targets logs NaN."""
+    try:
+        return tuple(map(int, version("trl").split(".")[:2])) < (1, 14)
+    except PackageNotFoundError:  # the reward functions are for other trainers too
+        return False
+
+
+_ALL_LOG = _all_log()
 
 
 def as_reward_func(
@@ -167,8 +176,8 @@ class BoxReward:
         log_extra: Log = None,
         **columns: Any,
     ) -> list[float | None]:
-        target, ids = columns.get(self.reading.target), columns.get("completion_ids") or ()
-        cut = cut_off(ids) if len(ids) == len(completions) else None
+        target, ids = columns.get(self.reading.target), columns.get("completion_ids")
+        cut = cut_off(ids) if ids is not None and len(ids) == len(completions) else None
         pred, truth = self.boxes(completions, target=target, width=width, height=height, watched=True, cut=cut)
         known = _known(target)
         scores = self.reward(pred, truth, **self.options)

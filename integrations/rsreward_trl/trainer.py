@@ -204,7 +204,7 @@ class _Consistency:
             values = {"weight_mean": weight[known].mean(), "iou_mean": mean.mean(), "iou_var": var.mean()}
             for name, value in (values | {"weight_at_bound": torch.tensor(at_bound)}).items():
                 trainer._metrics[mode][f"consistency/{name}"].append(value.item())
-            for message in messages if trainer.accelerator.is_main_process else ():
+            for message in messages if self.reward.watch and trainer.accelerator.is_main_process else ():
                 warnings.warn(f"the consistency weight: {message}", stacklevel=2)
         return weight.repeat_interleave(groups.shape[1])
 

@@ -145,7 +145,7 @@ def _plain_answer(match: re.Match[str], problems: list[str]) -> Answer | None:
     return Answer((numbers,), "horizontal", "fenced-json" if fence else "json" if brace else "list", tuple(problems))
 
 
-def _any_answer(region: str, problems: list[str], repeats: bool) -> Answer:
+def _any_answer(region: str, problems: list[str], repeats: bool = False) -> Answer:
     found: list[tuple[Kind, tuple[float, ...], re.Match[str]]] = []
     passed = []
     for match in BOX.finditer(region):

@@ -64,6 +64,8 @@ CASES = {
     "positional_reward, oriented region": (rsreward.positional_reward, oriented, {"proximity": "region"}),
     "positional_reward, wasserstein": (rsreward.positional_reward, horizontal, {"proximity": "wasserstein"}),
     "positional_reward, oriented wasserstein": (rsreward.positional_reward, oriented, {"proximity": "wasserstein"}),
+    "point_reward": (rsreward.point_reward, lambda n: (boxes(n)[:, :2], boxes(n)), {}),
+    "point_reward, oriented": (rsreward.point_reward, lambda n: (boxes(n)[:, :2], boxes(n, 5)), {}),
     "gaussian_proximity": (rsreward.gaussian_proximity, horizontal, {}),
     "oriented_iou": (rsreward.oriented_iou, oriented, {}),
     "pairwise_oriented_iou": (rsreward.pairwise_oriented_iou, lambda n: (boxes(n, 5), boxes(2 * n, 5)), {}),

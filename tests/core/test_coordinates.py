@@ -302,3 +302,20 @@ def test_an_option_of_any_length_is_refused_in_a_short_sentence():
         with pytest.raises(ValueError, match=r"unknown coordinate space|the model .* names two families") as error:
             space_named(name)
         assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("sides", [(1000, 800), (1333.5, 27), (torch.nan, 800), (1000, torch.nan), (1, 1)])
+@pytest.mark.parametrize("name", SPACES)
+def test_one_size_for_all_is_that_size_for_each(name, sides):
+    boxes = torch.tensor([[0.1, 3.0, 500.0, 999.0], [7.0, 8.0, 9.0, 10.0]], dtype=torch.float64)
+    width, height = sides
+    for convert in (to_pixels, from_pixels):
+        each = convert(boxes, name, [width] * 2, [height] * 2)
+        torch.testing.assert_close(convert(boxes, name, width, height), each, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("side", [0, -3, 1e8, 10**40, torch.inf])
+def test_an_impossible_size_for_all_is_refused_as_one_of_many_is(side):
+    for width in (side, [side]):
+        with pytest.raises(ValueError, match="width must be positive"):
+            to_pixels(torch.ones(1, 4), "qwen2.5-vl", width, 800)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rsreward import positional_reward, set_metrics, set_reward
 from rsreward.matching import assign
 
-from .samples import box
+from .samples import FORMS, box
 
 boxes = st.lists(box(), min_size=1, max_size=6).map(torch.stack)
 WIDTH, HEIGHT = 800.0, 800.0
@@ -124,7 +124,7 @@ HACKS = {
 
 
 @pytest.mark.parametrize("hack", HACKS)
-@pytest.mark.parametrize("proximity", ["center", "region", "keypoints"])
+@pytest.mark.parametrize("proximity", FORMS)
 def test_hacking_earns_less_than_an_honest_near_miss(hack, proximity):
     honest = set_reward([NEAR_MISS], [TARGET], proximity=proximity)
     assert set_reward([HACKS[hack]], [TARGET], proximity=proximity) < honest

@@ -172,6 +172,14 @@ def test_the_size_of_the_benchmarks_own_images_is_known():
     assert grounding_metrics(pred, target, convention="dior_rsvg", width=[None], height=[None])["acc@0.9"] == 1
 
 
+def test_vrsbench_takes_images_without_a_size_for_its_own():
+    target = torch.tensor([[0.0, 0.0, 256.0, 256.0]])
+    pred = torch.tensor([[0.0, 0.0, 256.0, 128.0]])
+    expected = grounding_metrics(pred, target, convention="vrsbench", width=512, height=512)
+    assert grounding_metrics(pred, target, convention="vrsbench") == expected
+    assert expected["miou"] == pytest.approx(26 / 51)
+
+
 def test_oriented_boxes_have_the_plain_convention_only():
     box = torch.tensor([[5.0, 5.0, 4.0, 2.0, 0.3]])
     assert grounding_metrics(box, box)["acc@0.7"] == 1

@@ -286,3 +286,14 @@ def test_a_true_box_of_an_image_of_unknown_size_is_refused_where_the_size_is_nee
             with pytest.raises(TruthError, match="needs the width and height of the image, and they are not known"):
                 read_truth(value, space="qwen3-vl", **size)
         assert boxes(BOX, space="pixel", **size) == [BOX]
+
+
+@given(st.lists(st.floats() | st.integers() | st.booleans(), min_size=3, max_size=5))
+def test_a_list_of_plain_corners_is_read_as_its_text_is(numbers):
+    def read(value):
+        try:
+            return read_truth(value, kind="horizontal")
+        except TruthError:
+            return None
+
+    assert read(numbers) == read({"bbox": numbers})

@@ -4,8 +4,11 @@ import ast
 import doctest
 import inspect
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from functools import cache
 from importlib import import_module
@@ -105,6 +108,18 @@ def tiny_model(folder):
     sizes = {"width": 32, "layers": 1, "vision_width": 32, "vision_layers": 1}
     build_model(tokenizer, "qwen2.5-vl", 64, **sizes).save_pretrained(folder / "tiny")
     return Dataset.from_list([row]), build_processor(tokenizer, "qwen2.5-vl", 64)
+
+
+def test_the_start_prints_what_it_says(tmp_path):
+    page = ROOT / "docs" / "start.md"
+    [command] = [text for text in blocks(page, "bash") if "rsreward score" in text]
+    [printed] = blocks(page, "text")
+    where = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "92"}
+    done = subprocess.run(
+        ["bash", "-ec", command], cwd=tmp_path, env=os.environ | where, capture_output=True, text=True
+    )
+    lines = [[line.rstrip() for line in text.splitlines() if line.strip()] for text in (done.stdout, printed)]
+    assert lines[0] == lines[1], done.stderr
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if PYTHON[page]], ids=name_of)

@@ -1,5 +1,6 @@
 """Links between pages lead somewhere, on GitHub and on the site; every public name stands in the reference."""
 
+import doctest
 import re
 import runpy
 from functools import cache
@@ -7,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from rsreward.signs import SIGNS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("integrations/*/README.md")]
@@ -67,6 +70,11 @@ def test_every_public_name_has_an_example(name):
     assert ">>>" in (found.__doc__ or ""), f"{name} has no example"
 
 
+def test_every_sign_of_the_watch_has_its_remedy():
+    text = (ROOT / "docs" / "failures.md").read_text()
+    assert [name for name in SIGNS if name not in text] == []
+
+
 def test_every_figure_of_the_pictures_names_its_command():
     text = (ROOT / "docs" / "pictures.md").read_text()
     figures = re.findall(r"!\[.*?\]\((figures/.*?)\)", text)
@@ -78,3 +86,8 @@ def test_every_figure_of_the_pictures_names_its_command():
 def test_the_figure_of_the_weight_is_drawn(tmp_path):
     runpy.run_path(str(ROOT / "docs" / "figures" / "weight.py"))["draw"](str(tmp_path / "weight.png"))
     assert (tmp_path / "weight.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_docstrings_become_restructured_text(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    assert doctest.testmod(import_module("docstrings")) == (0, 3)

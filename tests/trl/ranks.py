@@ -48,7 +48,7 @@ SETUPS = {
 }  # fmt: skip
 PLACES = ("in a reward", "between the two gathers")
 FAULTS = [(fault, place) for fault in ("is killed", "raises", "stands still") for place in PLACES]
-TIMEOUT = 15  # seconds that gloo waits for another rank, where one has a fault
+TIMEOUT = 20  # seconds that gloo waits for another rank, where one has a fault
 LIMIT = 120  # seconds after which a rank counts as hanging
 COLLECTIVES = (
     "all_gather", "all_gather_into_tensor", "all_gather_object", "all_reduce", "all_to_all", "barrier", "broadcast",

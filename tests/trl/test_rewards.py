@@ -75,6 +75,42 @@ def test_parts_and_boxes_are_logged():
     assert columns["positional_reward/iou"] == [1, 0]
 
 
+@pytest.fixture
+def parsed(monkeypatch):
+    """The texts that the reward functions have really read, one after another."""
+    texts, module = [], rsreward_trl.rewards
+    monkeypatch.setattr(module, "_last_read", ([], False, []))
+    monkeypatch.setattr(
+        module, "parse_answer", lambda text, think: texts.append(text) or rsreward.parse_answer(text, think)
+    )
+    return texts
+
+
+def test_a_batch_is_read_once_for_all_reward_functions(parsed):
+    texts = ["<think>a</think><answer>[0, 0, 10, 10]</answer>", "[0, 0, 5, 10]", "none"]
+    chats = [[{"role": "assistant", "content": text}] for text in texts]
+    boxes, form = as_reward_func(rsreward.positional_reward), as_reward_func(rsreward.format_reward)
+    for completions in (texts, chats, list(texts)):
+        assert boxes(completions=completions, target=[[0, 0, 10, 10]] * 3)[1] == pytest.approx(0.598, abs=1e-3)
+        assert form(completions=completions) == [1, 0, 0]
+        assert boxes.ious(completions, target=[[0, 0, 10, 10]] * 3).tolist() == [1, 0.5, 0]
+    assert parsed == texts
+    assert form(completions=[*texts[:2], texts[0]]) == [1, 0, 1]  # another batch is read anew
+    assert as_reward_func(rsreward.format_reward, think_in_prompt=True)(completions=texts) == [0, 0, 0]
+    assert len(parsed) == 9
+
+
+def test_the_iou_of_a_rewarded_batch_is_that_of_its_boxes_and_of_no_other():
+    first, second, target = ["[0, 0, 10, 10]"], ["[0, 0, 5, 10]"], [[0, 0, 10, 10]]
+    reward = as_reward_func(rsreward.positional_reward)
+    for completions, others in ((first, second), (second, first)):
+        reward(completions=completions, target=target, log_metric=lambda *_: None)
+        assert reward.ious(others, target=target).item() == (1 if others is first else 0.5)
+        reward(completions=completions, target=[None], log_metric=lambda *_: None)
+        assert reward.ious(completions, target=[None]).isnan().all()
+        assert reward.ious(completions, target=target).item() == (1 if completions is first else 0.5)
+
+
 def test_rewards_can_be_pickled():
     for reward in (as_reward_func(rsreward.positional_reward, space="qwen3-vl"), rsreward_trl.format_reward):
         again = pickle.loads(pickle.dumps(reward))  # noqa: S301

@@ -67,7 +67,7 @@ def take_its_place() -> None:
 
     class Drawn(BoxReward):
         def __init__(self) -> None:
-            self.reading = SimpleNamespace(columns=())
+            self.reading, self.watch = SimpleNamespace(columns=()), None
 
         def ious(self, completions, **columns):
             drawn = [zlib.crc32(completion_text(c).encode()) % 100 for c in completions]
@@ -117,7 +117,11 @@ def main(checkout: str, *arguments: str) -> int:
     return bool(lost)
 
 
-if os.environ.get(OURS):
-    take_its_place()
+if OURS in os.environ:  # loaded by pytest
+    from trl import import_utils
+
+    import_utils.__getattr__ = lambda name: lambda: False  # "is_..._available", of a checkout of another release
+    if os.environ[OURS]:
+        take_its_place()
 if __name__ == "__main__":
     sys.exit(main(*sys.argv[1:]))

@@ -172,7 +172,7 @@ def test_rollouts_at_the_longest_length_are_told_to_be_cut_off(tokenizer):
         rollout_score._watch.cache_clear()
         config = verl_config(*OUR_MANAGER, f"data.max_response_length={longest}")
         manager = load_reward_manager(config, tokenizer, reward_router_address=None)
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True, action="always") as told:
             results = [run(manager, row)["reward_extra_info"]["watch"] for row in rows]
         assert WatchCounts()(results).get("watch/cut-off", 0) == count
         assert any("end before they are finished" in str(each.message) for each in told) == bool(count)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..files import file_to_write, folder_to_write, refuse_file_as_folder, refuse_foreign_folder, writing
+from ..files import alone_in, file_to_write, folder_to_write, refuse_file_as_folder, refuse_foreign_folder, writing
 from .example import SPLITS, Example, Flaw, inside, write_rows
 
 SHOWN = 200
@@ -85,9 +85,10 @@ def write_tables(out: Path, examples: list[Example], report: Report) -> None:
     """
     folder_to_write("--out", out)
     report_file, tables = out / "report.json", {split: out / f"{split}.parquet" for split in SPLITS}
-    with ExitStack() as whole:  # all get their names at its end, or none
+    with alone_in(out, wait=True), ExitStack() as whole:  # all get their names at its end, or none
         for split in report["examples"]:
             write_rows(whole.enter_context(writing(tables[split])), [e for e in examples if e.split == split])
         whole.enter_context(writing(report_file)).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    for split in tables.keys() - report["examples"].keys():
-        tables[split].unlink(missing_ok=True)
+        whole.pop_all().close()
+        for split in tables.keys() - report["examples"].keys():
+            tables[split].unlink(missing_ok=True)

@@ -130,8 +130,9 @@ def ratios_of(options: Options, several: bool) -> dict[str, tuple[str, str]]:
         raise InputError(
             "targets are lists of boxes: --by @size, --by @region and conventions but earthdial are for one box a row."
         )
-    rewards = ("set_reward", "format_reward")
-    return rule.set_ratios | {name: (name, "rows") for name in rewards} | {"parse_rate": ("read", "rows")}
+    none = {"none_precision": ("none_right", "none"), "none_recall": ("none_right", "empty_targets")}
+    rewards = {name: (name, "rows") for name in ("set_reward", "format_reward")}
+    return rule.set_ratios | none | rewards | {"parse_rate": ("read", "rows")}
 
 
 def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored:
@@ -200,9 +201,16 @@ def _set_columns(
     columns = {name: torch.tensor([count[name] for count in counts]) for name in names}
     return columns | {
         "mean_boxes": (columns["predictions"] + columns["targets"]) / 2,
+        **_none_columns(columns, none),
         "read": (columns["predictions"] > 0) | ((columns["targets"] == 0) & torch.tensor(none)),
         "set_reward": set_reward(preds, targets),
     }
+
+
+def _none_columns(columns: dict[str, Tensor], none: Sequence[bool]) -> dict[str, Tensor]:
+    """Which answers say that there is nothing, which truths do, and where both agree."""
+    said, empty = torch.tensor(none), columns["targets"] == 0
+    return {"none": said, "empty_targets": empty, "none_right": said & empty}
 
 
 def tensors(columns: Columns) -> dict[str, Tensor]:

@@ -155,7 +155,8 @@ def score_file(
         `message`; `metrics` and their 95 % `intervals`
         over all rows; `groups` and `group_intervals` for each value of `by` ("all" without it; "field=value" where
         there are several): the rows, the convention's metrics, `positional_reward` and `format_reward`, for sets
-        `precision@k`, `recall@k`, `f1@k`, `set_reward`, `format_reward` and `parse_rate`; `problems` by dialect.
+        `precision@k`, `recall@k`, `f1@k`, `none_precision`, `none_recall`, `set_reward`, `format_reward` and
+        `parse_rate`; `problems` by dialect.
 
     Raises:
         InputError: naming the option or the file that is wrong, or what is wrong with the first row if all are broken.
