@@ -292,6 +292,18 @@ def test_a_size_of_any_depth_is_refused_in_a_sentence():
         to_pixels(torch.ones(1, 4), "qwen3-vl", [deep], [600])
 
 
+def test_an_option_of_any_length_is_refused_in_a_short_sentence():
+    wrong = {"max_pixels": "7" * 9000, "min_pixels": 10**5000, "five": "le90" * 900, "order": "xy" * 900}
+    for option, value in wrong.items():
+        with pytest.raises((TypeError, ValueError), match=f"{option}|patch") as error:
+            space_named("qwen2.5-vl", **{option: value})
+        assert len(str(error.value)) < 400
+    for name in ("pixel" * 900, "qwen2.5-vl or qwen3-vl" * 900):
+        with pytest.raises(ValueError, match=r"unknown coordinate space|the model .* names two families") as error:
+            space_named(name)
+        assert len(str(error.value)) < 1000
+
+
 @pytest.mark.parametrize("sides", [(1000, 800), (1333.5, 27), (torch.nan, 800), (1000, torch.nan), (1, 1)])
 @pytest.mark.parametrize("name", SPACES)
 def test_one_size_for_all_is_that_size_for_each(name, sides):
@@ -307,15 +319,3 @@ def test_an_impossible_size_for_all_is_refused_as_one_of_many_is(side):
     for width in (side, [side]):
         with pytest.raises(ValueError, match="width must be positive"):
             to_pixels(torch.ones(1, 4), "qwen2.5-vl", width, 800)
-
-
-def test_an_option_of_any_length_is_refused_in_a_short_sentence():
-    wrong = {"max_pixels": "7" * 9000, "min_pixels": 10**5000, "five": "le90" * 900, "order": "xy" * 900}
-    for option, value in wrong.items():
-        with pytest.raises((TypeError, ValueError), match=f"{option}|patch") as error:
-            space_named("qwen2.5-vl", **{option: value})
-        assert len(str(error.value)) < 400
-    for name in ("pixel" * 900, "qwen2.5-vl or qwen3-vl" * 900):
-        with pytest.raises(ValueError, match=r"unknown coordinate space|the model .* names two families") as error:
-            space_named(name)
-        assert len(str(error.value)) < 1000
