@@ -81,6 +81,10 @@ def _verl(rows: Sequence[Row]) -> float:
     return float(score - parser)
 
 
+def _file(rows: Sequence[Row]) -> float:
+    return max(row["times_yardstick"] for row in _of(rows, "file") if row["who"] == "this version")
+
+
 M = 2**20
 TARGETS: list[Target] = [
     ("paired reward, 1 M: our time over the fastest peer's, below 1", _fastest_peer, 1, "{:.2f}"),
@@ -98,7 +102,7 @@ TARGETS: list[Target] = [
     ("inside TRL, 4,096 completions, format, boxes and weight: at most 25 ms",
      _ours("shown", "trainers", IN_TRL, 4_096), 25, "{:.0f} ms"),
     ("inside verl, a rollout, beside the parser: at most 100 us", _verl, 100, "{:.0f} us"),
-    ("scoring a file: at most 3 x json.loads and parse_answer", _ours("times_yardstick", "file"), 3, "{:.1f}"),
+    ("scoring a file: at most 3 x json.loads and parse_answer", _file, 3, "{:.1f}"),
     ("import rsreward: at most 1.2 x import torch", _importing, 1.2, "{:.2f}"),
 ]  # fmt: skip
 CUDA_TARGETS: list[Target] = [

@@ -70,15 +70,16 @@ def in_trl(size: int) -> Iterator[Case]:
         format_reward(rows, answers=answers)
         consistency_weight(iou(pred, target[:size]).view(-1, GROUP))
 
-    steps = cycle([batch(slice(size)), batch(slice(size, None))])
+    batches = [batch(slice(size)), batch(slice(size, None))]
+    turns, bare_turns = cycle(batches), cycle(batches)
     some = texts[:size]
     parts = {
         "of it rsreward alone, without columns and logs": partial(core, some),
         PARSING: lambda: [parse_answer(text) for text in some],
-        "of it TRL, with rewards of 0": lambda: next(steps)(bare),
+        "of it TRL, with rewards of 0": lambda: next(bare_turns)(bare),
     }
     yield Case(
-        "trainers", IN_TRL, size, (), lambda: next(steps)(trainer), "GRPOTrainer with the weight",
+        "trainers", IN_TRL, size, (), lambda: next(turns)(trainer), "GRPOTrainer with the weight",
         [Peer(name, lambda *_, part=part: part, "a part", value=None) for name, part in parts.items()],
         lambda *_: 1, "ms", 1e3, value=None,
     )  # fmt: skip
