@@ -36,7 +36,7 @@ TINY = '"Qwen/Qwen2.5-VL-3B-Instruct"'  # in its place a tiny model of the same 
 ONE_STEP = "GRPOConfig(max_steps=1, max_completion_length=4, use_cpu=True, bf16=False, report_to='none', "
 OTHERS = {"accelerate", "cat", "cd", "echo", "git", "ln", "lmms_eval", "mkdir", "ray", "swift", "trl"}  # not ours
 FLAGS_OF_OTHERS = {"--advantage_estimator", "--external_plugins", "--reward_funcs", "--reward_weights", "--max_pixels"}
-FLAGS_OF_OTHERS |= {"--scale_rewards", "--model_args", "--tasks", "--docs", "--help_all"}  # swift, lmms-eval, make's ARGS
+FLAGS_OF_OTHERS |= {"--scale_rewards", "--model_args", "--tasks", "--docs", "--help_all"}  # swift, lmms-eval, make
 
 
 def name_of(page):
