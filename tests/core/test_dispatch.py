@@ -120,6 +120,6 @@ def test_without_float64_the_same_is_computed_in_float32(monkeypatch, degrees):
         found = {function: function(*pair) for function, pair in pairs.items()}
         weights = rsreward.consistency_weight(found[rsreward.iou].view(-1, 4))
     for function, value in found.items():
-        assert expected[function].max() > 0.5
+        assert expected[function].max() > 0.1
         assert torch.allclose(value, expected[function], atol=1e-5), function.__name__
     assert torch.allclose(weights, rsreward.consistency_weight(expected[rsreward.iou].view(-1, 4)), atol=1e-4)
