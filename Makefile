@@ -1,17 +1,19 @@
-# The first command that needs an environment makes it: .venv, .venv-bench for benchmarks, .venv-swift for ms-swift.
+# The first command that needs an environment makes it: .venv, .venv-bench for benchmarks, .venv-swift for ms-swift, .venv-lmms for lmms-eval.
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .venv-bench/bin
 SWIFT := .venv-swift/bin
+LMMS := .venv-lmms/bin
 RELEASE := .venv-release/bin
+DOCS := .venv-docs/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PIP = $(BIN)/python $(INSTALL)
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help demo test test-slow mutants study matrix bench bench-gpu smoke-verl smoke-swift smoke-tools check lint format \
-	release clean
+.PHONY: help demo test test-slow mutants fuzz coverage study matrix bench bench-gpu smoke-verl smoke-swift smoke-lmms \
+	smoke-tools check lint format docs release clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,11 +24,18 @@ demo: .venv/ready  ## a tiny Qwen-VL learns to ground: CoT-SFT, then GRPO; write
 test: .venv/ready  ## the tests and doctests, on all cores
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
 
-test-slow: .venv/ready  ## the tests that start Ray, a minute or two each; CI runs them too
+test-slow: .venv/ready  ## the tests that start Ray or many processes, up to a minute or two each; CI runs them too
 	$(BIN)/python -m pytest -n auto -m slow $(ARGS)
 
 mutants: .venv/ready  ## do the tests of the core notice small errors in it? An hour or more (ARGS='--share 0.1': a sample); goes on where it was stopped
 	$(BIN)/python tests/mutants.py $(ARGS)
+
+fuzz: .venv/ready  ## throw what nobody would write at all that reads, minutes for each harness (ARGS='--minutes 60 --only parser'); writes runs/fuzz
+	$(BIN)/python tests/fuzz/fuzz.py $(ARGS)
+
+coverage: .venv/ready  ## which branches of the core its tests take; without Triton's kernels
+	$(BIN)/python -m coverage run -m pytest -p no:cacheprovider tests/core rsreward -k "not cuda and not triton and not builds"
+	$(BIN)/python -m coverage report
 
 matrix:  ## the tests with the lowest and the newest versions; makes .venv-matrix, writes docs/trust.md's table
 	$(PYTHON) tests/matrix.py --docs $(ARGS)
@@ -46,6 +55,9 @@ smoke-verl: .venv/ready  ## two steps of verl's main_ppo on a tiny Qwen3-VL, in 
 smoke-swift: .venv-swift/ready  ## two steps of the real swift command on a tiny Qwen3-VL, by one process and by two
 	$(SWIFT)/python tests/swift/smoke.py
 
+smoke-lmms: .venv-lmms/ready  ## the four tasks in the real lmms_eval command, with its dummy model
+	$(LMMS)/python tests/lmms/smoke.py
+
 smoke-tools:  ## score a file in a fresh environment that holds the tools alone; makes .venv-tools
 	rm -rf .venv-tools
 	$(PYTHON) -m venv .venv-tools
@@ -63,7 +75,11 @@ format: .venv/ready  ## mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: lint test test-slow  ## what CI runs
+docs: .venv-docs/ready  ## the site, runs/docs/index.html; warnings are errors, nothing is fetched
+	rm -rf runs/docs
+	$(DOCS)/sphinx-build -c docs -W --keep-going -q . runs/docs $(ARGS)
+
+check: lint test test-slow docs  ## what CI runs
 
 release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes dist with SBOM and licences
 	rm -rf dist
@@ -102,6 +118,23 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 		--no-build-isolation --editable '.[swift,tools]'
 	touch $@
 
+.venv-docs/ready: pyproject.toml constraints.txt
+	test -x $(DOCS)/python || $(PYTHON) -m venv .venv-docs
+	$(DOCS)/python $(INSTALL) torch hatchling
+	$(DOCS)/python $(INSTALL) --no-build-isolation --editable '.[docs]'
+	touch $@
+
+# lmms-eval brings a hundred packages of its own choice, so only torch is of the same release here. The torchvision that
+# comes does not load beside a torch for CPUs alone, and the dummy model needs none.
+.venv-lmms/ready: pyproject.toml constraints.txt
+	test -x $(LMMS)/python || $(PYTHON) -m venv .venv-lmms
+	grep '^torch==' constraints.txt > .venv-lmms/constraints.txt
+	$(LMMS)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lmms/constraints.txt torch hatchling
+	$(LMMS)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lmms/constraints.txt \
+		--no-build-isolation --editable '.[lmms]'
+	$(LMMS)/python -m pip uninstall --quiet --yes torchvision
+	touch $@
+
 .venv-release/ready:
 	test -x $(RELEASE)/python || $(PYTHON) -m venv .venv-release
 	$(RELEASE)/python -m pip install --quiet --disable-pip-version-check \
@@ -109,4 +142,4 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 	touch $@
 
 clean:  ## remove what make made
-	rm -rf .venv .venv-bench .venv-swift .venv-tools .venv-matrix .venv-release dist runs
+	rm -rf .venv .venv-bench .venv-swift .venv-lmms .venv-tools .venv-matrix .venv-release .venv-docs dist runs

@@ -18,12 +18,8 @@ WEIGHT = [
 ]
 AGREEMENT = [Peer("by hand, torch, all pairs", peers.torch_agreement, cuda=True)]
 PAIRS = [
-    Peer(
-        "ultralytics bbox_iou, broadcast", peers.ultralytics_pairwise, value=lambda iou: iou.squeeze(-1), cuda=True,
-        package="ultralytics",
-    ),
-    Peer("torchvision box_iou, group by group", peers.torchvision_groups, limit=256, cuda=True, package="torchvision"),
-]  # fmt: skip
+    Peer("torchvision box_iou, group by group", peers.torchvision_groups, limit=256, cuda=True, package="torchvision")
+]
 
 
 def cases(sizes: str, device: str) -> Iterator[Case]:

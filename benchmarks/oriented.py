@@ -21,9 +21,13 @@ PAIRED = [
     ),
 ]  # fmt: skip
 PAIRWISE = [
-    Peer(
-        "powerboxes rotated_iou_distance", peers.powerboxes_oriented_distance, package="powerboxes",
-        value=lambda distance: 1 - torch.as_tensor(distance),
+    Peer('torchvision box_iou(fmt="cxcywhr")', peers.torchvision_oriented, cuda=True, package="torchvision"),
+    *(
+        Peer(
+            f"powerboxes {name}", peers.powerboxes_oriented_distance(name), package="powerboxes",
+            value=lambda distance: 1 - torch.as_tensor(distance),
+        )
+        for name in ("rotated_iou_distance", "parallel_rotated_iou_distance")
     ),
     Peer("supervision oriented_box_iou_batch", peers.supervision_oriented, limit=32, package="supervision"),
 ]  # fmt: skip

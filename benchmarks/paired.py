@@ -39,6 +39,10 @@ def _one_less(loss: Tensor) -> Tensor:
     return 1 - loss
 
 
+def _one_less_array(distance: object) -> Tensor:
+    return 1 - torch.as_tensor(distance)
+
+
 def _column(overlap: Tensor) -> Tensor:
     return overlap.squeeze(-1)
 
@@ -56,8 +60,6 @@ REWARD = [
     Peer("by hand, numpy", peers.numpy_reward),
     Peer("a Python loop", peers.loop_reward, limit=LOOP),
     _peer(*TV_DISTANCE, computes="DIoU", like=diou),
-    _peer(*TV_GENERAL, computes="GIoU", like=giou),
-    _peer(*UL_DISTANCE, computes="DIoU", like=diou),
 ]
 RELATIVES = {
     "IoU": (iou, "rsreward iou", [_peer("ultralytics bbox_iou", "ultralytics", peers.ultralytics_iou())]),
@@ -70,15 +72,12 @@ RELATIVES = {
 }
 PAIRWISE = [
     Peer("torchvision box_iou", peers.torchvision_pairwise, cuda=True, package="torchvision"),
-    Peer("torchmetrics intersection_over_union", peers.torchmetrics_pairwise, cuda=True, package="torchmetrics"),
-    _peer("ultralytics bbox_iou, broadcast", "ultralytics", peers.ultralytics_pairwise),
     Peer("supervision box_iou_batch", peers.supervision_pairwise, package="supervision"),
-    Peer("pycocotools mask.iou", peers.pycocotools_pairwise, package="pycocotools"),
-    Peer(
-        "powerboxes iou_distance",
-        peers.powerboxes_distance,
-        value=lambda distance: 1 - torch.as_tensor(distance),
-        package="powerboxes",
+    Peer("pycocotools mask.iou", peers.coco_pairwise("pycocotools.mask"), package="pycocotools"),
+    Peer("faster-coco-eval mask.iou", peers.coco_pairwise("faster_coco_eval.core.mask"), package="faster_coco_eval"),
+    *(
+        Peer(f"powerboxes {name}", peers.powerboxes_distance(name), value=_one_less_array, package="powerboxes")
+        for name in ("iou_distance", "parallel_iou_distance")
     ),
 ]
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib import import_module
 from math import exp
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import torchvision_on_cpu
 from rsreward import corners
 from timing import Call
 
@@ -19,19 +21,17 @@ ALPHA, BETA = 2.5, 0.1
 
 @cache
 def torchvision() -> ModuleType:
-    """torchvision's Python functions, also on a build of torch that its kernels do not load on."""
-    try:
-        import torchvision.ops
-    except RuntimeError:  # its kernels are missing: it registers shapes for these two while it is imported
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision.ops
+    """torchvision's functions, also on a build of torch without the CUDA that its wheel asks for."""
+    if torch.version.cuda is None:
+        torchvision_on_cpu.load()  # before it looks for its compiled part itself
+    import torchvision.ops
+
     return torchvision.ops
 
 
 @cache
 def ultralytics() -> ModuleType:
+    torchvision()  # which it imports
     os.environ.setdefault("YOLO_VERBOSE", "false")
     threads = torch.get_num_threads()
     from ultralytics.utils import metrics
@@ -102,19 +102,6 @@ def torchvision_groups(a: Tensor, b: Tensor) -> Call:
     return lambda: torch.stack([box_iou(x, y) for x, y in zip(a, b, strict=True)])
 
 
-def ultralytics_pairwise(a: Tensor, b: Tensor) -> Call:
-    bbox_iou = ultralytics().bbox_iou
-    rows, columns = a.unsqueeze(-2), b.unsqueeze(-3)
-    return lambda: bbox_iou(rows, columns, xywh=False)
-
-
-def torchmetrics_pairwise(a: Tensor, b: Tensor) -> Call:
-    torchvision()
-    from torchmetrics.functional.detection import intersection_over_union
-
-    return lambda: intersection_over_union(a, b, aggregate=False)
-
-
 def supervision_pairwise(a: Tensor, b: Tensor) -> Call:
     from supervision.detection.utils.iou_and_nms import box_iou_batch
 
@@ -122,19 +109,27 @@ def supervision_pairwise(a: Tensor, b: Tensor) -> Call:
     return lambda: box_iou_batch(x, y)
 
 
-def pycocotools_pairwise(a: Tensor, b: Tensor) -> Call:
-    from pycocotools import mask
+def coco_pairwise(module: str) -> Callable[[Tensor, Tensor], Call]:
+    """`mask.iou` of pycocotools, or of faster_coco_eval, which takes its place."""
 
-    x, y = (torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).double().numpy() for boxes in (a, b))
-    crowd = [0] * len(y)
-    return lambda: mask.iou(x, y, crowd)
+    def make(a: Tensor, b: Tensor) -> Call:
+        mask = import_module(module)
+        x, y = (torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).double().numpy() for boxes in (a, b))
+        crowd = [0] * len(y)
+        return lambda: mask.iou(x, y, crowd)
+
+    return make
 
 
-def powerboxes_distance(a: Tensor, b: Tensor) -> Call:
-    import powerboxes
+def powerboxes_distance(name: str) -> Callable[[Tensor, Tensor], Call]:
+    def make(a: Tensor, b: Tensor) -> Call:
+        import powerboxes
 
-    x, y = a.numpy(), b.numpy()
-    return lambda: powerboxes.iou_distance(x, y)
+        distance = getattr(powerboxes, name)
+        x, y = a.numpy(), b.numpy()
+        return lambda: distance(x, y)
+
+    return make
 
 
 def torch_agreement(boxes: Tensor) -> Call:
@@ -193,11 +188,26 @@ def opencv_oriented(pred: Tensor, target: Tensor) -> Call:
     return lambda: [one(*pair) for pair in zip(*rectangles, areas, strict=True)]
 
 
-def powerboxes_oriented_distance(a: Tensor, b: Tensor) -> Call:
-    import powerboxes
+def in_degrees(boxes: Tensor) -> Tensor:
+    return torch.cat([boxes[:, :4], boxes[:, 4:].rad2deg()], 1)
 
-    x, y = (torch.cat([each[:, :4].double(), each[:, 4:].double().rad2deg()], 1).numpy() for each in (a, b))
-    return lambda: powerboxes.rotated_iou_distance(x, y)
+
+def powerboxes_oriented_distance(name: str) -> Callable[[Tensor, Tensor], Call]:
+    def make(a: Tensor, b: Tensor) -> Call:
+        import powerboxes
+
+        distance = getattr(powerboxes, name)
+        x, y = (in_degrees(each.double()).numpy() for each in (a, b))
+        return lambda: distance(x, y)
+
+    return make
+
+
+def torchvision_oriented(a: Tensor, b: Tensor) -> Call:
+    """All pairs, in C++ that comes from detectron2. Its angles go against the clock, as one looks at the image."""
+    box_iou = torchvision().box_iou
+    x, y = (in_degrees(each * torch.tensor([1, 1, 1, 1, -1])) for each in (a, b))
+    return lambda: box_iou(x, y, fmt="cxcywhr")
 
 
 def supervision_oriented(a: Tensor, b: Tensor) -> Call:

@@ -33,7 +33,9 @@ def tables(rows: Sequence[Row]) -> list[Table]:
     found = []
     for family, of_family in groupby(rows, lambda row: row["family"]):
         own = list(of_family)
-        if family in BY_CASE:
+        if "cells" in own[0]:
+            found += [_by_cells(title, list(of)) for title, of in groupby(own, lambda row: row["case"])]
+        elif family in BY_CASE:
             found.append(_by_case(own))
         else:
             titles = dict.fromkeys(row["case"] for row in own)
@@ -58,6 +60,11 @@ def _by_peer(title: str, rows: Sequence[Row]) -> Table:
         largest = at[max(at)][0]
         lines.append([who, *cells, *(extras[name][largest] for name in shown)])
     return Table(f"{title} ({rows[0]['unit']})", ["", *(f"{size:,}" for size in sizes), *shown], lines)
+
+
+def _by_cells(title: str, rows: Sequence[Row]) -> Table:
+    """Of what is not timed side by side: its rows bring their cells along."""
+    return Table(title, ["", *rows[0]["cells"]], [[row["who"], *row["cells"].values()] for row in rows])
 
 
 def _cell(row: Row) -> str:

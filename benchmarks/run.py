@@ -1,4 +1,4 @@
-"""rsreward side by side with other libraries: one process, interleaved repeats, medians. See docs/performance.md.
+"""rsreward side by side with other libraries: one process, interleaved, the least times. See docs/performance.md.
 
 python benchmarks/run.py                            # everything, on the CPU, into runs/bench
 python benchmarks/run.py --only paired,group --large
@@ -13,12 +13,16 @@ from pathlib import Path
 
 import torch
 
+import forms
 import group
 import oriented
+import oriented_accuracy
 import paired
 import parsing
+import scored_file
 import startup
 import step
+import trainers
 from cases import Key, measure, peaks
 from plot import save_plot
 from report import show, tables, update_page
@@ -31,26 +35,30 @@ FAMILIES = {
     "parsing": parsing.cases,
     "hostile": parsing.hostile,
     "step": step.cases,
+    "trainers": trainers.cases,
     "startup": startup.cases,
 }
+OTHERS = {"accuracy": oriented_accuracy.rows, "file": scored_file.rows, "forms": forms.rows}  # not side by side
+NAMES = (*FAMILIES, *OTHERS)
 ON_CUDA = ("paired", "group", "oriented")
 WITH_PEAKS = ("paired", "oriented")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(FAMILIES), help=f"some of {', '.join(FAMILIES)}")
+    parser.add_argument("--only", default=",".join(NAMES), help=f"some of {', '.join(NAMES)}")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="results.json, tables.md, performance.png")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", dest="sizes", action="store_const", const="quick", help="tiny: to see that all runs")
     size.add_argument("--large", dest="sizes", action="store_const", const="large", help="up to 16 M pairs")
+    parser.add_argument("--repeats", type=int, default=15, help="fewer where the machine is slow or busy")
     parser.add_argument("--docs", action="store_true", help="put tables and plot into docs/performance.md too")
     parser.set_defaults(sizes="full")
     options = parser.parse_args()
-    unknown = set(options.only.split(",")) - set(FAMILIES)
+    unknown = set(options.only.split(",")) - set(NAMES)
     if unknown:
-        parser.error(f"--only knows {', '.join(FAMILIES)}, not {', '.join(sorted(unknown))}.")
+        parser.error(f"--only knows {', '.join(NAMES)}, not {', '.join(sorted(unknown))}.")
     if options.docs and (options.only != parser.get_default("only") or options.sizes == "quick"):
         parser.error("--docs shows a whole run: leave out --only and --quick.")
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -76,19 +84,21 @@ def _peaks(family: str, sizes: str) -> dict[Key, float]:
 def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
+    repeats = 2 if options.sizes == "quick" else options.repeats
     left_out: dict[str, str] = {}
     versions: dict[str, str] = {}
     rows = []
     families = [name for name in options.only.split(",") if options.device == "cpu" or name in ON_CUDA]
     for family in families:
-        for case in FAMILIES[family](options.sizes, options.device):
-            rows += measure(case, options.device, 2 if options.sizes == "quick" else 15, left_out, versions)
+        rows += OTHERS[family](options.sizes) if family in OTHERS else []
+        for case in FAMILIES[family](options.sizes, options.device) if family in FAMILIES else ():
+            rows += measure(case, options.device, repeats, left_out, versions)
         if family in WITH_PEAKS and options.sizes != "quick":
             found = peak_memory(family, options.sizes, options.device)
             for row in rows:
                 row["peak_ratio"] = found.get((row["case"], row["size"], row["who"]), row["peak_ratio"])
         show(tables([row for row in rows if row["family"] == family]))
-    results = {"machine": machine(options.device), "peers": versions, "left out": left_out, "rows": rows}
+    results = {"machine": machine(options.device, repeats), "peers": versions, "left out": left_out, "rows": rows}
     for name, reason in left_out.items():
         print(f"left out: {name} ({reason})")
     options.out.mkdir(parents=True, exist_ok=True)

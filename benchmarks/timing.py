@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import platform
+import resource
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +14,7 @@ from itertools import cycle, islice
 from math import ceil
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 
 import torch
 
@@ -23,7 +24,7 @@ SHORTEST = 2e-3  # seconds of one sample: quicker calls are repeated within it
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a call."""
+    """Seconds a call: on a CPU of the processor, on CUDA by the GPU's own clock."""
 
     median: float
     least: float
@@ -58,10 +59,16 @@ def _sample(calls: Sequence[Call], number: int, device: str) -> float:
         end.record()
         end.synchronize()
         return start.elapsed_time(end) / 1e3 / number
-    begin = perf_counter()
+    begin = _processor_seconds()
     for call in islice(cycle(calls), number):
         call()
-    return (perf_counter() - begin) / number
+    return (_processor_seconds() - begin) / number
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it has started and that have ended: what else runs is not counted."""
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return process_time() + others.ru_utime + others.ru_stime
 
 
 def rotations(size: int, device: str) -> int:
@@ -112,11 +119,13 @@ def _process_bytes(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def machine(device: str) -> dict[str, str]:
+def machine(device: str, repeats: int) -> dict[str, str]:
     """What the figures hold for."""
     described = {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
+        "processes that wanted a core at the end": f"{os.getloadavg()[0]:.0f}",
+        "repeats": str(repeats),
         "threads used": str(torch.get_num_threads()),
         "torch": torch.__version__,
         "Python": platform.python_version(),

@@ -7,7 +7,7 @@
 tensor([0.7658])
 """
 
-from .answers import Answer, completion_text, parse_answer, parse_box_sets, parse_boxes
+from .answers import Answer, completion_text, parse_answer, parse_box_sets, parse_boxes, parse_points
 from .boxes import area, diou, giou, iou, is_box, pairwise_iou
 from .consistency import (
     consistency_weight,
@@ -29,13 +29,15 @@ from .coordinates import (
 )
 from .format import format_reward
 from .frame import Finding, FrameCheck, frame_findings
-from .matching import set_metrics, set_reward
+from .matching import average_precision, set_metrics, set_reward
 from .metrics import (
     CONVENTIONS,
+    Tally,
     grounding_breakdown,
     grounding_columns,
     grounding_metrics,
     image_region,
+    paired_differences,
     size_class,
 )
 from .oriented import (
@@ -47,9 +49,9 @@ from .oriented import (
     oriented_iou,
     pairwise_oriented_iou,
 )
+from .pointing import point_reward
 from .polygons import hull_of_oriented
 from .positional import gaussian_proximity, positional_reward
-from .tally import Tally, paired_differences
 from .truth import Truth, TruthError, read_truth
 from .watch import RewardWatch
 
@@ -68,6 +70,7 @@ __all__ = [
     "Truth",
     "TruthError",
     "area",
+    "average_precision",
     "canonical",
     "completion_text",
     "consistency_weight",
@@ -98,6 +101,8 @@ __all__ = [
     "parse_answer",
     "parse_box_sets",
     "parse_boxes",
+    "parse_points",
+    "point_reward",
     "positional_reward",
     "read_truth",
     "scale_advantages",

@@ -112,7 +112,7 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     return iou(a.unsqueeze(-2), b.unsqueeze(-3))
 
 
-@fast(check_pair, rows=(is_box, is_box), cpu=cpu.giou)
+@fast(check_pair, rows=(is_box, is_box))
 def giou(pred: Tensor, target: Tensor) -> Tensor:
     """Generalised IoU of paired boxes, in [-1, 1]: IoU less the empty share of the box C around both.
 
@@ -130,7 +130,7 @@ def giou(pred: Tensor, target: Tensor) -> Tensor:
     return iou(pred, target) - (1 - _ratio(_union(pred, target), hull))
 
 
-@fast(check_pair, rows=(is_box, is_box), cpu=cpu.diou)
+@fast(check_pair, rows=(is_box, is_box))
 def diou(pred: Tensor, target: Tensor) -> Tensor:
     """Distance IoU of paired boxes, in [-1, 1]: IoU less the squared centre distance over the squared diagonal of C.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from .boxes import pairwise_iou
 from .checks import check_tensors
 from .dispatch import fast
-from .fast import cpu, triton
+from .fast import triton
 
 
 def group_statistics(iou: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +68,7 @@ def consistency_weight_from_statistics(
 
 def normalized(weight: Tensor) -> Tensor:
     """Divided by the mean weight of all groups, where that is not 0 and there are any."""
-    if not weight.numel():
+    if weight.numel() == 0:  # its truth value would be another graph for each batch size in torch 2.5 and 2.6
         return weight
     average = weight.mean()
     return torch.where(average > 0, weight / average, weight)
@@ -121,13 +121,13 @@ def _check_groups(boxes: Tensor) -> None:
         raise ValueError(f"boxes need the shape (..., G, 4), G at least 1, got {tuple(boxes.shape)}.")
 
 
-@fast(_check_groups, cpu=cpu.group_agreement, cuda=triton.group_agreement)
+@fast(_check_groups, cuda=triton.group_agreement)
 def group_agreement(boxes: Tensor) -> Tensor:
     """How far each rollout agrees with the others of its group, in [0, 1]: its mean IoU with them. Needs no true box.
 
         a_i = 1 / (G - 1) * sum over j != i of IoU(b_i, b_j)
 
-    Without a derivative it is computed without a table of all pairs of all groups.
+    On CUDA, without a derivative, it is computed without a table of all pairs of all groups.
 
     Args:
         boxes: `(..., G, 4)`, one box a rollout. What is no box, or has no area, overlaps nothing, so it scores 0 and

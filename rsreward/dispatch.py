@@ -21,7 +21,8 @@ from .fast import triton
 
 P = ParamSpec("P")
 Implementation = Literal["plain", "cpu", "cuda"]
-LARGEST = 1e150  # coordinates in float64 count up to here, so that their squares are finite
+LARGEST = {torch.float64: 1e150, torch.float32: 1e18}  # coordinates count up to here: their squares are finite
+WIDE = {"mps": torch.float32}  # Apple's GPUs have no float64, in which formulas compute elsewhere
 KERNEL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _forced: Implementation | None = None
 
@@ -108,8 +109,9 @@ def _of_boxes(
     for are_boxes, tensor in zip(rows[1:], tensors[1:], strict=True):
         counts = counts & are_boxes(tensor)
     unit = torch.arange(tensors[0].shape[-1], device=tensors[0].device) // 2 % 2  # [0, 0, 1, 1], or with the angle 0
-    wide = torch.float32 if unit.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-    boxes = [torch.where(counts[..., None], t.to(wide).clamp(-LARGEST, LARGEST), unit) for t in tensors]
+    wide = WIDE.get(unit.device.type, torch.float64)
+    largest = LARGEST[wide]
+    boxes = [torch.where(counts[..., None], t.to(wide).clamp(-largest, largest), unit) for t in tensors]
     return torch.nan_to_num(torch.where(counts, formula(*boxes, **options), 0).to(dtype), nan=0.0)
 
 

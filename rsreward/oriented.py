@@ -100,12 +100,13 @@ def _area_in_unit_square(centre: Tensor, u: Tensor, v: Tensor) -> Tensor:
         c0 + c1 + (y0 + y1 - c0 - c1) (c1 - c0) / (y1 - y0)
     whose quotient lies in [0, 1] and whose bracket is exactly 0 inside: nearly equal boxes lose nothing.
     """
+    flat, level = (1e-100, 1e-150) if u.dtype == torch.float64 else (1e-30, 1e-37)  # instead of a division by 0
     x, y = torch.stack([centre - u - v, centre + u - v, centre + u + v, centre - u + v, centre - u - v], 1)
     clipped = x.clamp(-1, 1)
-    slope = torch.stack([side[1] / (side[0] + 1e-100) for side in (u, v, u, v)])
+    slope = torch.stack([side[1] / (side[0] + flat) for side in (u, v, u, v)])
     y0, y1 = (y[ends] + slope * (clipped - x)[ends] for ends in (slice(None, -1), slice(1, None)))
     c0, c1 = y0.clamp(-1, 1), y1.clamp(-1, 1)
-    doubled_mean = c0 + c1 + (y0 + y1 - c0 - c1) * (c1 - c0) / (y1 - y0 + 1e-150)
+    doubled_mean = c0 + c1 + (y0 + y1 - c0 - c1) * (c1 - c0) / (y1 - y0 + level)
     area: Tensor = ((clipped[1:] - clipped[:-1]) * doubled_mean).sum(0).abs() / 2
     return area
 
@@ -164,6 +165,9 @@ class AngleConvention:
         long_side: whether w is the longer side, and the angle spans 180 degrees. Else it spans 90.
         open_below: whether `lowest` itself is excluded and the other end is not.
         degrees: degrees instead of radians.
+
+    >>> ANGLES["le135"].long_side, ANGLES["opencv"].degrees
+    (True, True)
     """
 
     lowest: float | None = None

@@ -39,7 +39,14 @@ WITHOUT_KERNELS = (
 )
 CORE = ("tests/core", "rsreward", *WITHOUT_KERNELS)
 TRL = ("tests/trl", "integrations/rsreward_trl")
-VERL = ("tests/verl", "integrations/rsreward_verl/weights.py", "--ignore=tests/verl/test_ray.py", "-m", "not slow")
+VERL = (
+    "tests/verl",
+    "tests/test_parity.py",
+    "integrations/rsreward_verl/weights.py",
+    "--ignore=tests/verl/test_ray.py",
+    "-m",
+    "not slow",
+)
 OLD_VERL = (*VERL, "--ignore=tests/verl/test_settings.py")  # whose configurations are those of verl 0.9
 
 

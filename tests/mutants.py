@@ -40,9 +40,14 @@ TESTS = {
     "rsreward/positional.py": (["test_positional.py", "test_oriented.py"], PLAIN),
     "rsreward/oriented.py": (["test_oriented.py"], PLAIN),
     "rsreward/consistency.py": (["test_consistency.py"], PLAIN),
-    "rsreward/matching.py": (["test_matching.py"], PLAIN),
-    "rsreward/metrics.py": (["test_metrics.py"], PLAIN),
-    "rsreward/tally.py": (["test_tally.py"], PLAIN),
+    "rsreward/pointing.py": (["test_pointing.py"], PLAIN),
+    "rsreward/matching/rows.py": (["test_matching.py", "test_labels.py"], PLAIN),
+    "rsreward/matching/reward.py": (["test_matching.py", "test_labels.py"], PLAIN),
+    "rsreward/matching/counts.py": (["test_matching.py", "test_conventions.py", "test_labels.py"], PLAIN),
+    "rsreward/matching/average_precision.py": (["test_labels.py"], PLAIN),
+    "rsreward/metrics/grounding.py": (["test_metrics.py"], PLAIN),
+    "rsreward/metrics/conventions.py": (["test_metrics.py", "test_conventions.py"], PLAIN),
+    "rsreward/metrics/tally.py": (["test_tally.py"], PLAIN),
     "rsreward/fast/cpu.py": (["test_boxes.py", "test_positional.py", "test_consistency.py", "fast/test_cpu.py"], CPU),
     "rsreward/fast/cpu_oriented.py": (["test_oriented.py", "fast/test_cpu.py"], CPU),
     "rsreward/fast/triton/paired.py": (["test_boxes.py", "test_positional.py", "fast/test_triton.py"], CUDA),
@@ -50,7 +55,7 @@ TESTS = {
     "rsreward/fast/triton/group.py": (["test_consistency.py", "fast/test_triton.py"], CUDA),
 }
 RESULTS = {"iou", "_iou", "oriented_iou", "positional_reward", "reward", "paired_kernel", "oriented_kernel"}
-SIZES = {"BLOCK", "CHUNK", "BROADCAST_CHUNK", "AGREEMENT_CHUNK"}  # they change the speed alone
+SIZES = {"BLOCK", "CHUNK", "BROADCAST_CHUNK"}  # they change the speed alone
 EXCHANGED = [
     (ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.BitAnd, ast.BitOr), (ast.Lt, ast.LtE), (ast.Gt, ast.GtE),
     (ast.Eq, ast.NotEq),

@@ -21,6 +21,12 @@ def test_the_adapter_imports_trl_only_for_the_trainer():
     assert python(f"import rsreward_trl; print({trainer})") == "GRPOTrainer\n"
 
 
+def test_the_rewards_for_trl_are_there_without_trl():
+    hidden = "lambda name: installed(name) if name != 'trl' else (_ for _ in ()).throw(m.PackageNotFoundError(name))"
+    code = f"import importlib.metadata as m; installed = m.version; m.version = {hidden}; import rsreward_trl"
+    python(f"{code}; print(rsreward_trl.positional_reward.__name__)")
+
+
 def test_the_configuration_of_the_verl_adapter_is_read_without_verl():
     loaded = python("import sys, rsreward_verl.settings, rsreward_verl.weights; print(*sys.modules)").split()
     assert not {"verl", "ray", "trl"} & set(loaded)
@@ -53,9 +59,9 @@ def test_the_wheel_holds_all_packages_types_and_templates(tmp_path):
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
 import rsreward, rsreward_trl, rsreward_verl.config, rsreward_tools.cli.main, rsreward_qwen_vl.commands
-import rsreward_swift, rsreward_easyr1
+import rsreward_swift, rsreward_easyr1, rsreward_lmms_eval
 ours = (rsreward, rsreward_trl, rsreward_verl, rsreward_swift, rsreward_easyr1, rsreward_tools, rsreward_qwen_vl)
-for package in ours:
+for package in (*ours, rsreward_lmms_eval):
     assert package.__file__.startswith(sys.path[0]), package.__file__
 """
     python(code)
@@ -64,6 +70,9 @@ for package in ours:
         "rsreward_verl/py.typed",
         "rsreward_verl/config/rsvg_grpo.yaml",
         "rsreward_verl/config/rsvg_gpus/one.yaml",
+        "rsreward_lmms_eval/dior_rsvg.yaml",
+        "rsreward_lmms_eval/_rsvg_yaml",
+        "rsreward_lmms_eval/_no_rows.json",
     ]
     for file in files:
         assert (tmp_path / "site" / file).exists()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rsreward import diou, giou, iou, oriented_iou, positional_reward
 
-FORMS = ("center", "region", "keypoints")
+FORMS = ("center", "region", "keypoints", "wasserstein")
 
 
 @dataclass(frozen=True)
@@ -113,5 +113,5 @@ def configs() -> list[Boxes]:
     some += [Boxes(reward, aspect=4.0) for reward in REWARDS]
     return some + [
         Boxes(reward, distance=1.0, aspect=3.0, turn=turn, targets=20)
-        for reward in ("iou", "center", "region") for turn in TURNS
+        for reward in ("iou", "center", "region", "wasserstein") for turn in TURNS
     ]  # fmt: skip

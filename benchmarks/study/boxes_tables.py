@@ -21,6 +21,7 @@ LABELS = {
     "center": "positional, centre (default)",
     "region": "positional, region",
     "keypoints": "positional, keypoints",
+    "wasserstein": "positional, Wasserstein",
 }
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
@@ -102,7 +103,7 @@ def _noise_size(results: Sequence[Result]) -> str:
 def _oriented(rows: Rows) -> str:
     lines = [
         [LABELS[reward].replace(" (default)", ""), *(mean(rows[reward, turn]["miou"]) for turn in TURNS)]
-        for reward in ("iou", "center", "region")
+        for reward in ("iou", "center", "region", "wasserstein")
     ]
     return table(["reward", *(f"mIoU, off by {turn:g}°" for turn in TURNS)], lines)
 

@@ -6,23 +6,24 @@
 EasyR1 loads this file by its path. Nothing of EasyR1 is imported.
 """
 
-import json
+import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from math import sqrt
-from numbers import Real
 from typing import Any
 
 import torch
 
-from rsreward import Space, format_reward, parse_boxes, space_named
+from rsreward import Space, format_reward, parse_answer, parse_boxes, space_named
 from rsreward.answers import BoxKind, Select, completion_text
-from rsreward.coordinates import MAX_SIDE, Five, Order
+from rsreward.checks import shown
+from rsreward.coordinates import Five, Order
 from rsreward.positional import Proximity, positional_parts
-from rsreward.truth import Format, target_boxes
+from rsreward.truth import Format, SizedTruth, TruthError, read_sized_truth, target_boxes
+from rsreward.watch import RewardWatch
 
 REWARD_NAME = "rsreward"
 REWARD_TYPE = "batch"
-_FIELDS = ("bbox", "width", "height")
 
 
 def compute_score(
@@ -42,6 +43,7 @@ def compute_score(
     beta: float = 0.1,
     proximity: Proximity = "center",
     format_weight: float = 1.0,
+    watch: bool = True,
 ) -> list[dict[str, float]]:
     """The rewards of a batch of rollouts and what they are made of.
 
@@ -61,6 +63,8 @@ def compute_score(
         target_space, target_format: what the true boxes are written in, see `rsreward.truth.read_truth`.
         alpha, beta, proximity: as in `rsreward.positional_reward`.
         format_weight: what a well-formed completion is worth.
+        watch: warn where answers, true boxes and the space do not fit together or the reward runs idle, of each such
+            finding now and then; see `rsreward.watch`.
 
     Returns:
         N dictionaries: `overall`, the reward; `format`; `accuracy`, 1 where the IoU is at least 0.5; `iou`;
@@ -78,16 +82,16 @@ def compute_score(
     where = space_named(space, five=five, order=order)
     texts = [completion_text(row["response"]) for row in reward_inputs]
     boxes, *sides = zip(*[_read(row["ground_truth"]) for row in reward_inputs], strict=True) if texts else ((), (), ())
-    sizes: dict[str, Any] = dict(zip(_FIELDS[1:], sides, strict=True))
+    sizes: dict[str, Any] = dict(zip(("width", "height"), sides, strict=True))
     target = target_boxes(boxes, kind, "ground_truth", space=target_space, format=target_format, **sizes)
     bounds = (min_pixels, max_pixels) if where.depends_on_bounds else (None, None)
     shown = [shown_size(width, height, *bounds) for width, height in zip(*sides, strict=True)]
+    answers = [parse_answer(text, think_in_prompt) for text in texts]
     pred = parse_boxes(
-        texts,
+        answers,
         select=select,
         kind=kind,
         space=where,
-        think_in_prompt=think_in_prompt,
         width=[width for width, _ in shown],
         height=[height for _, height in shown],
     )
@@ -99,8 +103,11 @@ def compute_score(
             )
         back = [[width / w, height / h] * 2 for width, height, (w, h) in zip(*sides, shown, strict=True)]
         pred = pred * torch.tensor(back, dtype=pred.dtype)
+    if watch:
+        for message in _watch(where, kind, think_in_prompt).add(texts, answers, target, pred, **sizes):
+            warnings.warn(f"the reward of EasyR1: {message}", stacklevel=2)
     reward, iou, near = positional_parts(pred, target, alpha=alpha, beta=beta, proximity=proximity)
-    well_formed = format_reward(texts, kind=kind, think_in_prompt=think_in_prompt)
+    well_formed = format_reward(texts, kind=kind, think_in_prompt=think_in_prompt, answers=answers)
     parts = {
         "overall": reward + format_weight * well_formed,
         "format": well_formed,
@@ -126,17 +133,17 @@ def shown_size(width: float, height: float, min_pixels: int | None, max_pixels: 
     return width, height
 
 
-def _read(ground_truth: Any) -> tuple[Any, float, float]:
+_watch = lru_cache(lambda space, kind, think: RewardWatch(space, kind, think_in_prompt=think))
+
+
+def _read(ground_truth: Any) -> SizedTruth:
     try:
-        truth = json.loads(ground_truth) if isinstance(ground_truth, str) else ground_truth
-        box, width, height = (truth[name] for name in _FIELDS)
-    except (ValueError, TypeError, KeyError, RecursionError):
+        truth = read_sized_truth(ground_truth)
+    except TruthError as error:
         raise ValueError(
-            f"a ground truth must be an object with bbox, width and height, or its JSON, got {ground_truth!r:.200}: "
-            f"write it in the column that data.answer_key names."
+            f"a ground truth must be an object with bbox, width and height, or its JSON, in the column that "
+            f"data.answer_key names, got {shown(ground_truth, 200)}: {error}"
         ) from None
-    if not all(isinstance(side, Real) and 1 <= float(side) <= MAX_SIDE for side in (width, height)):
-        raise ValueError(f"width and height must be from 1 to {MAX_SIDE} pixels, got {ground_truth!r:.200}.")
-    if box is None:
-        raise ValueError(f"a ground truth needs a box, got {ground_truth!r:.200}: leave such rows out.")
-    return box, width, height
+    if truth.bbox is None:
+        raise ValueError(f"a ground truth needs a box, got {shown(ground_truth, 200)}: leave such rows out.")
+    return truth

@@ -49,7 +49,7 @@ class RewardArguments:
     reward: str = _told("Reward of a box: positional, or iou alone for a control.", "positional")
     alpha: float = _told("Width of the reward's Gaussian.", 2.5)
     position_weight: float = _told("The positional reward's beta.", 0.1)
-    proximity: str = _told("center, region or keypoints.", "center")
+    proximity: str = _told("center, region, keypoints or wasserstein.", "center")
     graded_format: bool = _told("Part credit for the form, for a cold start.", False)
     consistency: bool = _told("Weight groups by their spatial consistency.", True)
     lambda_mean: float = _told("Weight of hard groups.", 1.2)

@@ -1,6 +1,5 @@
 """What `cot` and `evaluate` share: questions, a model behind an endpoint, and answers written as they come."""
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,14 @@ from typing import Any
 import openai
 from rsreward_tools.data.example import Example, read_examples
 from rsreward_tools.errors import InputError
-from rsreward_tools.files import folder_to_write, refuse_foreign_folder, resume_lines, same_settings
+from rsreward_tools.files import (
+    alone_in,
+    folder_to_write,
+    refuse_foreign_folder,
+    regular_file,
+    resume_lines,
+    same_settings,
+)
 
 from rsreward.coordinates import MAX_SIDE
 
@@ -121,7 +127,7 @@ def journal(
 ) -> Iterator[tuple[list[Row], Callable[[Row], None]]]:
     """The rows that an earlier run left in a file, and a function that appends one more.
 
-    The settings are written to `asked.json` beside it. While the file is open no other run can open it.
+    The settings are written to `asked.json` beside it. Meanwhile no other run can write to the folder.
 
     Args:
         path: the file. Its folder is created.
@@ -134,11 +140,7 @@ def journal(
     """
     folder_to_write("--out", path.parent)
     refuse_foreign_folder("--out", path.parent, "asked.json", *others)
-    with path.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system, however the process ends
-        except BlockingIOError:
-            raise InputError(f"another run is writing to {path.parent}: wait for it, or give another --out.") from None
+    with alone_in(path.parent), regular_file(path).open("a", encoding="utf-8") as file:
         rows = resume_lines(path, fields)
         same_settings(path.parent / "asked.json", settings)
 

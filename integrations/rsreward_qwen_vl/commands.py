@@ -15,7 +15,7 @@ from rsreward_tools.cli.frame_options import Five, MaxPixels, MinPixels, Order
 from rsreward_tools.cli.score import say_findings
 from rsreward_tools.cli.terminal import ProgressBars, console, printable, say, table_of
 from rsreward_tools.errors import InputError
-from rsreward_tools.files import write_whole
+from rsreward_tools.files import disk_is_full, write_whole
 
 from .arguments import FrameArguments, short_help
 
@@ -27,9 +27,15 @@ Images = Annotated[Path, typer.Option(help="The data set's root folder.")]
 
 @contextmanager
 def resumable(how: str = "the same command continues from here") -> Iterator[None]:
-    """End with a sentence on Ctrl-C."""
+    """End with a sentence on Ctrl-C, and where the disk is full."""
     try:
         yield
+    except InputError:
+        raise
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        raise InputError(f"no more can be written ({error}). Make room; {how}.") from None
     except KeyboardInterrupt:
         say(f"stopped; {how}.")
         raise typer.Exit(130) from None
@@ -176,6 +182,7 @@ def evaluate(
         from rsreward_tools.data.prompts import TEMPLATE, template_holding_query
 
         from .asking import Asking, questions
+        from .card import add_metrics
         from .evaluate import answer, how, origin, results
         from .model.processors import load_processor, opens_thought
         from .model.trained import plan_of, space_of
@@ -200,7 +207,9 @@ def evaluate(
         told = results(rows, answers_in, out, think_in_prompt=thinks, samples=samples)
         told |= {"asked": how(asking, template) | {"samples": samples}, "read_in": how_to_read} | origin()
         write_whole(out / "results.json", json.dumps(told, indent=1) + "\n")
+        left = "" if endpoint else add_metrics(model, data, told)
     say_findings(told["frame"])
+    say(left and f"{left} The metrics are in {out / 'results.json'}.")
     of = {"plain": told["metrics"]} | {name: each["metrics"] for name, each in told["conventions"].items()}
     names = list(dict.fromkeys(name for values in of.values() for name in values if name != "rows"))
     lines = [(name, *(f"{v[n]:.3f}" if n in v else "" for n in names)) for name, v in of.items()]

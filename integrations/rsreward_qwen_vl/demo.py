@@ -15,7 +15,7 @@ from rsreward_tools.data.prompts import instruction
 from rsreward_tools.data.scenes import generate_scene
 from rsreward_tools.data.scenes.explained import explained
 from rsreward_tools.errors import InputError
-from rsreward_tools.files import write_whole
+from rsreward_tools.files import alone_in, regular_file, write_whole
 from rsreward_tools.score.compare import compare_files
 from rsreward_tools.score.options import Options
 from transformers import AutoModelForImageTextToText, PreTrainedModel, ProcessorMixin, set_seed
@@ -79,6 +79,16 @@ Report = Callable[[str, int, int, str], None]  # stage, done, of, note
 
 def run_demo(out: Path, preset: Preset, *, seed: int = 0, resume: bool = False, report: Report) -> dict[str, Any]:
     """Run the stages that are not done yet. Return the results, which `results.json` holds too."""
+    _read(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}.") from None
+    with alone_in(out):
+        return _run(out, preset, seed, resume, report)
+
+
+def _run(out: Path, preset: Preset, seed: int, resume: bool, report: Report) -> dict[str, Any]:
     run = _open(out, preset, seed, resume)
     set_seed(seed)
     tokenizer = train_tokenizer(_texts(preset.level))
@@ -167,10 +177,6 @@ def _open(out: Path, preset: Preset, seed: int, resume: bool) -> dict[str, Any]:
     for stage in STAGES:
         shutil.rmtree(out / stage, ignore_errors=True)
     (out / "report.html").unlink(missing_ok=True)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to {out}: {error.strerror}.") from None
     packages = ("rsreward", "torch", "transformers", "trl", "accelerate", "datasets")
     run = {"seed": seed, "settings": settings, "versions": {p: version(p) for p in packages}, "seconds": {}}
     write_whole(out / "results.json", json.dumps(run, indent=2))
@@ -181,6 +187,7 @@ def _read(out: Path) -> dict[str, Any] | None:
     """The results of the run in this folder; None if it is empty or missing."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
+    regular_file(out / "results.json")
     try:
         run: dict[str, Any] = json.loads((out / "results.json").read_text())
         if {"settings", "seed", "seconds", "versions"} <= set(run):
@@ -246,7 +253,7 @@ def _evaluate(
         for row, text in zip(rows, texts, strict=True):
             fields = {"completion": text, "target": row["target"], "width": row["width"], "height": row["height"]}
             lines.append(json.dumps({"log": kind, "seed": row["seed"], **fields}))
-    (folder / "completions.jsonl").write_text("\n".join(lines) + "\n")
+    write_whole(folder / "completions.jsonl", "\n".join(lines) + "\n")
     metrics = metrics_of(folder / "completions.jsonl", SPACE, by="log")
     return {kind: metrics[kind] for kind in KINDS}
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw
 from rsreward_tools.data.scenes import Scene, draw_scene, generate_scene
+from rsreward_tools.files import write_whole, writing
 from rsreward_tools.pages import render
 from rsreward_tools.pages.charts import curves
 
@@ -27,7 +28,8 @@ def write_report(out: Path) -> Path:
     run = json.loads((out / "results.json").read_text())
     answers = {stage: _answers(out / stage / "completions.jsonl") for stage in ("sft", "grpo")}
     gallery = _gallery(answers, run["settings"])
-    _sheet(gallery).save(out / "gallery.png")
+    with writing(out / "gallery.png") as part:
+        _sheet(gallery).save(part, "PNG")
     html = render(
         "demo",
         run=run,
@@ -40,7 +42,7 @@ def write_report(out: Path) -> Path:
         true_colour=TRUE,
         colours=COLOURS,
     )
-    (out / "report.html").write_text(html)
+    write_whole(out / "report.html", html)
     return out / "report.html"
 
 

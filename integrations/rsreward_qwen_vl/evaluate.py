@@ -175,7 +175,8 @@ def results(
         file = Path(folder) / "completions.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         options: dict[str, Any] = {"think_in_prompt": think_in_prompt, "by": by, "cluster": "question"}
-        told = {name: _scored(file, space, convention=name, **options) for name in CONVENTIONS if name != "plain"}
+        names = [name for name, rule in CONVENTIONS.items() if name != "plain" and not rule.to_reproduce]
+        told = {name: _scored(file, space, convention=name, **options) for name in names}
         plain = _scored(file, space, out=scores, **options)
     hits: dict[str, int] = dict.fromkeys((row["question"] for row in rows), 0)
     for row, line in zip(rows, scores.read_text(encoding="utf-8").splitlines(), strict=True):

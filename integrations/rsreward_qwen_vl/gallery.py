@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from rsreward_tools.files import write_whole, writing
 from transformers import TrainerCallback
 
 from rsreward import consistency_weight, group_statistics
@@ -39,9 +40,10 @@ class RolloutGallery(TrainerCallback):
             folder.mkdir(exist_ok=True)
             picture = _sheet(groups)
             path = folder / f"step_{state.global_step:05}.png"
-            picture.save(path)
+            with writing(path) as part:
+                picture.save(part, "PNG")
             shown = [{name: value for name, value in group.items() if name != "image"} for group in groups]
-            path.with_suffix(".json").write_text(json.dumps(shown, indent=1) + "\n", encoding="utf-8")
+            write_whole(path.with_suffix(".json"), json.dumps(shown, indent=1) + "\n")
             self._publish(picture, args.report_to, state.global_step)
 
     def _groups(self, size: int) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from math import ceil
@@ -11,12 +12,14 @@ from typing import Any, NoReturn
 import torch
 import yaml
 from datasets import Dataset
+from rsreward_tools.cards import CARD, write_card
 from rsreward_tools.data.prompts import TEMPLATE, template_holding_query
 from rsreward_tools.errors import InputError
-from rsreward_tools.files import same, write_whole
+from rsreward_tools.files import alone_in, folder_to_write, regular_file, same, write_whole
 from trl import GRPOConfig, ModelConfig, SFTConfig, TrlParser, get_peft_config
 
 from .arguments import STAGES, DataArguments, FrameArguments, RewardArguments, configs, packaged
+from .card import model_card
 from .model.processors import load_processor, opens_thought
 from .model.trained import newest_checkpoint, plan_of, space_of
 from .train import grpo, reward_functions, sft
@@ -65,26 +68,35 @@ def run(stage: str, arguments: list[str]) -> None:
         _same_plan(folder, plan)
         if same(folder, Path(name)):
             raise InputError(f"--output_dir {folder} is the model to start from: give another.")
-    finished = (folder / "history.json").exists()
-    if config.process_index == 0:
+    first = config.process_index == 0
+    if first:
         print(yaml.safe_dump(plan, sort_keys=False), end="", flush=True)
-        if not told.dry_run:
-            folder.mkdir(parents=True, exist_ok=True)
+    if told.dry_run:
+        return
+    if first:
+        folder_to_write("--output_dir", folder)
+    with alone_in(folder) if first else nullcontext():
+        finished = regular_file(folder / "history.json").exists()
+        if first:
             write_whole(folder / "plan.json", json.dumps(plan, indent=1) + "\n")
             if finished:
                 print(f"{folder} is finished: nothing is left to train.", flush=True)
-    if told.dry_run or finished:
-        return
-    lora = get_peft_config(model)
-    if stage == "sft":
-        sft(name, processor, rows, config, lora=lora)
-    else:
-        weight = {
-            "lambda_mean": rewards.lambda_mean, "lambda_var": rewards.lambda_var, "normalize": rewards.normalize_weight,
-        }  # fmt: skip
-        weight_or_none = weight if rewards.consistency else None
-        steps = rewards.gallery_steps
-        grpo(name, processor, rows, config, functions, consistency=weight_or_none, gallery_steps=steps, lora=lora)
+        if not finished:
+            lora = get_peft_config(model)
+            if stage == "sft":
+                sft(name, processor, rows, config, lora=lora)
+            else:
+                shape = {"lambda_mean": rewards.lambda_mean, "lambda_var": rewards.lambda_var}
+                weight = shape | {"normalize": rewards.normalize_weight} if rewards.consistency else None
+                steps = rewards.gallery_steps
+                grpo(name, processor, rows, config, functions, consistency=weight, gallery_steps=steps, lora=lora)
+        if first and not (finished and (folder / CARD).exists()):  # it may have been stopped before its card
+            _write_card(folder, plan)
+
+
+def _write_card(folder: Path, plan: dict[str, Any]) -> None:
+    said = write_card(folder, model_card(plan, folder.resolve().name))
+    print(said or f"The model and its card are in {folder}.", flush=True)
 
 
 class _Parser(TrlParser):
@@ -100,7 +112,7 @@ def _parse(stage: str, arguments: list[str]) -> tuple[DataArguments, RewardArgum
     arguments = list(arguments)
     for i, flag in enumerate(arguments[:-1]):
         if flag == "--config":
-            arguments[i + 1] = packaged(arguments[i + 1])
+            arguments[i + 1] = str(regular_file(Path(packaged(arguments[i + 1]))))
     if not {"--dry_run", "--dry-run"}.isdisjoint(arguments) and not torch.cuda.is_available():
         arguments += ["--use_cpu"]  # to plan for a GPU where there is none
     try:

@@ -108,6 +108,7 @@ def _train(trainer: Any, lora: Any, progress: Progress | None) -> None:
     `history.json` is written last: a run that has one is finished.
     """
     folder = Path(trainer.args.output_dir)
+    trainer.create_model_card = _no_card  # at each checkpoint TRL's draft would take the place of your README.md
     if progress:
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
@@ -120,6 +121,10 @@ def _train(trainer: Any, lora: Any, progress: Progress | None) -> None:
     if trainer.args.process_index == 0:
         save_processor(trainer.processing_class, folder)
         write_whole(folder / "history.json", json.dumps(trainer.state.log_history) + "\n")
+
+
+def _no_card(*args: Any, **kwargs: Any) -> None:
+    pass
 
 
 class _Report(TrainerCallback):

@@ -19,7 +19,7 @@ _SPACE = ("min_pixels", "max_pixels", "five", "order")
 _WEIGHT = ("lambda_mean", "lambda_var", "clip", "normalize")
 _TYPES = {
     "a number": (int | float, ("alpha", "beta", "lambda_mean", "lambda_var")),
-    "true or false": (bool, ("think_in_prompt", "normalize")),
+    "true or false": (bool, ("think_in_prompt", "normalize", "watch")),
     "a text": (str, ("space", "select", "kind", "target", "target_space", "target_format", "proximity")),
 }
 
@@ -36,6 +36,7 @@ class Options:
         target: the column of the true boxes.
         target_space, target_format: what they are written in, see `rsreward.truth.read_truth`.
         alpha, beta, proximity: as in `rsreward.positional_reward`.
+        watch: warn where something is off, see `rsreward.watch`.
         weight: options of `rsreward.consistency_weight`, those that are told.
     """
 
@@ -49,6 +50,7 @@ class Options:
     alpha: float = 2.5
     beta: float = 0.1
     proximity: Proximity = "center"
+    watch: bool = True
     weight: dict[str, Any] = field(default_factory=dict)
 
 

@@ -4,23 +4,33 @@ Nothing of swift is imported here.
 """
 
 import os
+import warnings
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
+import torch.distributed as dist
 from torch import Tensor
 
-from rsreward import format_reward, parse_boxes
+from rsreward import format_reward, parse_answer, parse_boxes
 from rsreward.answers import completion_text
+from rsreward.checks import as_column
 from rsreward.coordinates import MAX_SIDE
 from rsreward.positional import positional_parts
 from rsreward.truth import target_boxes
+from rsreward.watch import RewardWatch
 
 from .options import Options, check_bounds
 
 
 class RSFormat:
-    """`rsreward.format_reward`; swift logs it by the name of this class."""
+    """`rsreward.format_reward`; swift logs it by the name of this class.
+
+    >>> from rsreward_swift.options import read_options
+    >>> reward = RSFormat(read_options({"RSREWARD_SPACE": "qwen3-vl"}))
+    >>> reward(["<think>Left.</think><answer>[0, 0, 500, 500]</answer>", "[0, 0, 500, 500]"])
+    [1.0, 0.0]
+    """
 
     def __init__(self, options: Options, args: Any = None) -> None:
         self.options = options
@@ -51,12 +61,15 @@ class RSPositional:
     def __init__(self, options: Options, args: Any = None) -> None:
         check_bounds(options.space, os.environ)
         self.options = options
+        self.watch = RewardWatch(options.space, options.kind, think_in_prompt=options.think_in_prompt)
 
     def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float | None]:
-        return self._known(self.parts(completions, columns)[0], columns)
+        return self._known(self.parts(completions, columns, watched=self.options.watch)[0], columns)
 
-    def parts(self, completions: Sequence[Any], columns: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Reward and IoU of each completion, `(N,)` each.
+    def parts(
+        self, completions: Sequence[Any], columns: dict[str, Any], watched: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Reward and IoU of each completion, `(N,)` each; `watched` tells that the watch looks at these rows.
 
         Raises:
             ValueError: naming the column that is missing, or the row that is wrong.
@@ -72,8 +85,9 @@ class RSPositional:
                 f"rs_positional needs the columns {', '.join(needed)}, and the dataset has no {', '.join(missing)}: "
                 f"add them, or name the column of the true boxes by RSREWARD_TARGET."
             )
-        target = columns[options.target]
-        sizes = {name: columns[name] for name in needed[1:]}
+        count = len(completions)
+        target, *sides = (as_column(columns[name], f"rs_positional: the column {name!r}", count) for name in needed)
+        sizes: dict[str, Any] = dict(zip(needed[1:], sides, strict=True))
         for name, sides in sizes.items():
             for row, side in enumerate(sides):
                 if target[row] is not None and not (isinstance(side, Real) and 1 <= float(side) <= MAX_SIDE):
@@ -89,14 +103,16 @@ class RSPositional:
             format=options.target_format,
             **sizes,
         )
-        pred = parse_boxes(
-            [completion_text(completion) for completion in completions],
-            select=options.select,
-            kind=options.kind,
-            space=options.space,
-            think_in_prompt=options.think_in_prompt,
-            **sizes,
-        )
+        texts = [completion_text(completion) for completion in completions]
+        answers = [parse_answer(text, options.think_in_prompt) for text in texts]
+        pred = parse_boxes(answers, select=options.select, kind=options.kind, space=options.space, **sizes)
+        if watched:
+            ended = None not in columns.get("finish_reason", [None])
+            for message in self.watch.add(
+                texts, answers, truth, pred, **sizes, cut=columns.get("is_truncated") if ended else None
+            ):
+                if not dist.is_initialized() or dist.get_rank() == 0:  # the others see rows of the same kind
+                    warnings.warn(f"rs_positional: {message}", stacklevel=3)
         reward, iou, _ = positional_parts(
             pred, truth, alpha=options.alpha, beta=options.beta, proximity=options.proximity
         )
@@ -116,6 +132,11 @@ class RSIoU(RSPositional):
 
     Raises:
         ValueError: if swift would add the IoU to the reward.
+
+    >>> from rsreward_swift.options import read_options
+    >>> reward = RSIoU(read_options({"RSREWARD_SPACE": "qwen3-vl"}))
+    >>> reward(["<answer>[0, 0, 500, 250]</answer>"], target=[[0, 0, 400, 400]], width=[800], height=[800])
+    [0.5]
     """
 
     def __init__(self, options: Options, args: Any = None) -> None:

@@ -6,14 +6,17 @@ Which column that is, is seen where the table is made.
 """
 
 import inspect
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from rsreward import consistency_weight
+from rsreward import consistency_weight, group_statistics
+from rsreward.watch import WeightWatch
 
 from .options import Options
 from .rewards import RSIoU
@@ -36,10 +39,14 @@ class ConsistencyWeight:
 
     Args:
         options: of the plug-in.
+
+    >>> from rsreward_swift.options import read_options
+    >>> ConsistencyWeight(read_options({"RSREWARD_SPACE": "pixel"})).weights(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
+    tensor([2.3396, 1.0000])
     """
 
     def __init__(self, options: Options) -> None:
-        self.options = options
+        self.options, self.watch = options, WeightWatch(**options.weight)
         self.column: int | None = None
 
     def see_rewards(self, plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -90,6 +97,10 @@ class ConsistencyWeight:
         known = ~iou.isnan().any(-1)
         weight = torch.ones_like(iou[..., 0])
         weight[known] = consistency_weight(iou[known], **self.options.weight)
+        if self.options.watch and known.any():
+            for message in self.watch.add(*group_statistics(iou[known]))[1]:
+                if not dist.is_initialized() or dist.get_rank() == 0:  # all see the same groups
+                    warnings.warn(f"the consistency weight: {message}", stacklevel=2)
         return weight
 
     def refuse(self, plain: Callable[..., Any]) -> Callable[..., Any]:

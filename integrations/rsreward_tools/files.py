@@ -1,6 +1,8 @@
 """Files that commands write: never over an input, complete or not at all, and continued by a later run."""
 
+import errno
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +53,33 @@ def folder_to_write(option: str, path: Path) -> None:
         raise InputError(f"{option} {path} cannot be made: {error.strerror}.") from None
 
 
+@contextmanager
+def alone_in(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder. The system takes it back when the process ends, however it ends.
+
+    Args:
+        folder: the folder.
+        wait: for the run that holds it.
+
+    Raises:
+        InputError: if another run is writing there.
+    """
+    from fcntl import LOCK_EX, LOCK_NB, flock  # not on Windows
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        flock(handle, LOCK_EX if wait else LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(f"another run is writing to {folder}: wait for it, or give another folder.") from None
+    except OSError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
 def refuse_foreign_folder(option: str, folder: Path, mark: str, *files: str) -> None:
     """Refuse a folder in which another program wrote files of these names.
 
@@ -81,7 +110,7 @@ def resume_lines(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
     Raises:
         InputError: if the file holds something else. It is left unchanged.
     """
-    if not path.exists():
+    if not regular_file(path).exists():
         return []
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
@@ -89,7 +118,7 @@ def resume_lines(path: Path, fields: tuple[str, ...]) -> list[dict[str, Any]]:
     try:
         rows = [json.loads(line) for line in whole.splitlines()]
         ours = all(isinstance(row, dict) and row.keys() >= set(fields) for row in rows)
-    except ValueError:
+    except (ValueError, RecursionError):
         ours = False
     if not ours or not (rest.startswith(start) or start.startswith(rest)):
         raise InputError(f"{path} is not what this command writes: move it away or give another --out.")
@@ -106,9 +135,10 @@ def same_settings(path: Path, settings: dict[str, Any]) -> None:
         InputError: naming a setting that differs.
     """
     settings = json.loads(json.dumps(settings))
+    regular_file(path)
     try:
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path} is not what this command writes: move it away or give another --out.") from None
     for name in settings:
         if not isinstance(before, dict) or before.get(name) != settings[name]:
@@ -130,8 +160,9 @@ def writing(path: Path) -> Iterator[Path]:
     so in a note of the exception. A run that fails removes it.
 
     Raises:
-        InputError: if it cannot be written, such as on a full disk.
+        InputError: if it cannot be written, such as on a full disk, or is a device, a pipe or a socket.
     """
+    regular_file(path)
     part = path.with_name(f"{path.name}.{token_hex(4)}.part")
     try:
         yield part
@@ -144,6 +175,26 @@ def writing(path: Path) -> Iterator[Path]:
     except BaseException as stop:
         stop.add_note(f"What was written until then is in {part}.")
         raise
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or the one that it came from, says that no more can be written.
+
+    safetensors and torch say so in words.
+
+    >>> disk_is_full(RuntimeError("I/O error: No space left on device (os error 28)")), disk_is_full(KeyError(28))
+    (True, False)
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if any(f"os error {number})" in str(error) for number in _FULL) or "file write failed" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def regular_file(path: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rsreward import Space
 from rsreward.answers import BoxKind, Select
+from rsreward.checks import as_column, shown
 from rsreward.coordinates import MAX_SIDE
 from rsreward.truth import Column, Format
 
@@ -63,7 +64,11 @@ def read_columns(
             f"{name} needs the column {reading.target!r} with the true box of each row: add it to the dataset."
         )
     given = {reading.target: target, "width": width, "height": height}
-    lists = {column: _as_list(values, column, name, count) for column, values in given.items() if values is not None}
+    lists = {
+        column: as_column(values, f"{name}: the column {column!r}", count)
+        for column, values in given.items()
+        if values is not None
+    }
     boxes = lists[reading.target]
     if reading.needs_size is None:
         return boxes, {"width": None, "height": None}
@@ -73,25 +78,11 @@ def read_columns(
             f"original images: add them to the dataset."
         )
     for row, (box, *sides) in enumerate(zip(boxes, lists["width"], lists["height"], strict=True)):
+        if not all(side is None or isinstance(side, Real) for side in sides):
+            raise ValueError(f"{name}: width and height must be numbers, and row {row} holds {shown(sides)}.")
         known = [side for side in sides if side is not None and side == side]
-        if not all(isinstance(side, Real) for side in known):
-            raise ValueError(f"{name}: width and height must be numbers, and row {row} holds {sides}.")
         if not all(1 <= side <= MAX_SIDE for side in known):
             raise ValueError(f"{name}: width and height must be from 1 to {MAX_SIDE} pixels, and in row {row} are not.")
         if box is not None and len(known) < 2:
             raise ValueError(f"{name}: row {row} of this batch has a target but no width or height.")
     return boxes, {"width": lists["width"], "height": lists["height"]}
-
-
-def _as_list(values: Any, column: str, name: str, count: int) -> list[Any]:
-    values = values.tolist() if hasattr(values, "tolist") else values
-    if isinstance(values, str | dict) or not hasattr(values, "__len__"):
-        raise ValueError(
-            f"{name}: the column {column!r} must be a list with one value for each completion, got "
-            f"{type(values).__name__}."
-        )
-    if len(values) != count:
-        raise ValueError(
-            f"{name}: the column {column!r} has {len(values)} rows for {count} completions: give one value for each."
-        )
-    return list(values)

@@ -3,6 +3,8 @@
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from typing import Any
 
 import torch
@@ -25,11 +27,22 @@ from rsreward.answers import Answer, BoxKind, Select, check_texts, completion_te
 from rsreward.coordinates import Five, Order
 from rsreward.polygons import hull_of_oriented
 from rsreward.truth import Column, Format, read_truth, target_boxes, target_sets
-from rsreward.watch import NAMES, RewardWatch
+from rsreward.watch import NAMES, RewardWatch, cut_off
 
 from .columns import Reading, read_columns
 
 Log = Callable[[str, Any], None] | None
+
+
+def _all_log() -> bool:
+    """TRL before 1.14 hangs unless every process logs the same names, so there one without targets logs NaN."""
+    try:
+        return tuple(map(int, version("trl").split(".")[:2])) < (1, 14)
+    except PackageNotFoundError:  # the reward functions are for other trainers too
+        return False
+
+
+_ALL_LOG = _all_log()
 
 
 def as_reward_func(
@@ -66,8 +79,8 @@ def as_reward_func(
         hull: read turned boxes too, and score their bounding boxes against the horizontal true ones.
         target: the column of the true boxes.
         target_space, target_format: what they are written in, see `rsreward.truth.read_truth`.
-        watch: warn where answers, true boxes and the space do not fit together or the reward runs idle, once for each
-            such finding, and log a count; see `rsreward.watch`.
+        watch: warn where answers, true boxes and the space do not fit together or the reward runs idle, of each such
+            finding now and then, and log a count; see `rsreward.watch`.
         name: what it is logged as; the function's own name if not given.
         **options: passed on to the reward, such as `alpha` and `beta`.
 
@@ -115,18 +128,34 @@ def as_reward_func(
 
 
 class TextReward:
-    """A reward of the completions alone."""
+    """A reward of the completions alone.
+
+    >>> as_reward_func(rsreward.format_reward, think_in_prompt=True)(["Left.</think><answer>[0, 0, 8, 8]</answer>"])
+    [1.0]
+    """
 
     def __init__(self, reward: Callable[..., Tensor], name: str, options: dict[str, Any]) -> None:
         self.reward, self.__name__, self.options = reward, name, options
 
     def __call__(self, completions: Sequence[Any], **columns: Any) -> list[float]:
-        scores: list[float] = self.reward(_texts(completions), **self.options).tolist()
+        texts, read = _texts(completions), {}
+        if self.reward is rsreward.format_reward:
+            read["answers"] = _answers(texts, self.options.get("think_in_prompt", False))
+        scores: list[float] = self.reward(texts, **self.options, **read).tolist()
         return scores
 
 
 class BoxReward:
-    """A reward of the predicted box against the true one."""
+    """A reward of the predicted box against the true one.
+
+    A row without a true box is left out. The weight takes the IoUs from `ious`:
+
+    >>> reward = as_reward_func(iou)
+    >>> reward(["[0, 0, 8, 8]", "[0, 0, 8, 4]"], target=[None, [0, 0, 8, 8]])
+    [None, 0.5]
+    >>> reward.ious(["[0, 0, 8, 8]", "[0, 0, 8, 4]"], target=[None, [0, 0, 8, 8]])
+    tensor([   nan, 0.5000])
+    """
 
     def __init__(
         self, reward: Callable[..., Tensor], reading: Reading, name: str, options: dict[str, Any], watch: bool = True
@@ -134,6 +163,7 @@ class BoxReward:
         self.reward, self.reading, self.__name__, self.options = reward, reading, name, options
         think = reading.think_in_prompt
         self.watch = RewardWatch(reading.space, reading.read_as, think_in_prompt=think) if watch else None
+        self.measured: tuple[Sequence[Any], Tensor] | None = None  # completions and their IoUs, for `ious` to take
 
     def __call__(
         self,
@@ -145,22 +175,24 @@ class BoxReward:
         log_extra: Log = None,
         **columns: Any,
     ) -> list[float | None]:
-        target = columns.get(self.reading.target)
-        pred, truth = self.boxes(completions, target=target, width=width, height=height, watched=True)
+        target, ids = columns.get(self.reading.target), columns.get("completion_ids")
+        cut = cut_off(ids) if ids is not None and len(ids) == len(completions) else None
+        pred, truth = self.boxes(completions, target=target, width=width, height=height, watched=True, cut=cut)
         known = _known(target)
         scores = self.reward(pred, truth, **self.options)
         parts = self.parts(pred, truth) if log_metric or log_extra else {}
-        if log_metric is not None and (known.any() or dist.is_initialized()):
-            # TRL before 1.14 hangs unless every process logs the same names: one without targets logs NaN then.
+        if log_metric is not None and (known.any() or (_ALL_LOG and dist.is_initialized())):
             for part, value in parts.items():
                 log_metric(f"{self.__name__}/{part}", value[known].mean().item())
         if log_metric is not None and self.watch is not None:
             counts = self.watch.counts
             for finding in NAMES if dist.is_initialized() else counts:
                 log_metric(f"{self.__name__}/watch/{finding}", counts.get(finding, 0))
+        if parts:
+            self.measured = completions, torch.where(known, parts["iou"], torch.nan)
         if log_extra is not None:
-            log_extra(f"{self.__name__}/box", [_rounded(box) for box in pred])
-            log_extra(f"{self.__name__}/target", [_rounded(box) for box in truth])
+            log_extra(f"{self.__name__}/box", _rounded(pred))
+            log_extra(f"{self.__name__}/target", _rounded(truth))
             log_extra(f"{self.__name__}/iou", parts["iou"].tolist())
         return [score if ok else None for score, ok in zip(scores.tolist(), known.tolist(), strict=True)]
 
@@ -172,10 +204,12 @@ class BoxReward:
         width: Column = None,
         height: Column = None,
         watched: bool = False,
+        cut: Sequence[bool] | None = None,
     ) -> tuple[Any, Any]:
         """Predicted and true boxes in pixels, `(N, 4)` or `(N, 5)` each; rows of NaN where there is none.
 
         watched: these rows are new to the watch.
+        cut: whether each completion was cut off, where that is known.
 
         Raises:
             ValueError: naming the reward and the column, or the row, that is wrong.
@@ -183,10 +217,10 @@ class BoxReward:
         texts = _texts(completions)
         target, sizes = read_columns(self.reading, self.__name__, len(texts), target=target, width=width, height=height)
         truth = self.truth(target, sizes)
-        answers = [parse_answer(text, self.reading.think_in_prompt) for text in texts]
+        answers = _answers(texts, self.reading.think_in_prompt)
         pred = self.predicted(answers, sizes)
         if watched and self.watch is not None:
-            for message in self.watch.add(texts, answers, truth, pred, **sizes):
+            for message in self.watch.add(texts, answers, truth, pred, **sizes, cut=cut):
                 if not dist.is_initialized() or dist.get_rank() == 0:  # the others see rows of the same kind
                     warnings.warn(f"{self.__name__}: {message}", stacklevel=3)
         return pred, truth
@@ -205,7 +239,13 @@ class BoxReward:
         return f"{self.__name__}: the column {self.reading.target!r}"
 
     def ious(self, completions: Sequence[Any], **columns: Any) -> Tensor:
-        """IoU of each completion, `(N,)`; NaN where the row has no target."""
+        """IoU of each completion, `(N,)`; NaN where the row has no target.
+
+        Right after these completions were rewarded it is known from there. That is handed out once.
+        """
+        measured, self.measured = self.measured, None
+        if measured is not None and measured[0] is completions:
+            return measured[1]
         target = columns.pop(self.reading.target, None)
         pred, truth = self.boxes(completions, target=target, **columns)
         return torch.where(_known(target), self.overlap(pred, truth), torch.nan)
@@ -224,7 +264,11 @@ class BoxReward:
 
 
 class SetReward(BoxReward):
-    """A reward of all predicted boxes against all true ones. Its IoU is the mean over the boxes of the larger set."""
+    """A reward of all predicted boxes against all true ones. Its IoU is the mean over the boxes of the larger set.
+
+    >>> as_reward_func(set_reward, beta=0.0)(["[0, 0, 8, 8], [9, 9, 12, 12]", "[]"], target=[[[0, 0, 8, 8]], []])
+    [0.5, 1.0]
+    """
 
     def predicted(self, answers: list[Answer], sizes: dict[str, Any]) -> Any:
         preds = parse_box_sets(answers, **self.reading.answers, **sizes)
@@ -250,16 +294,30 @@ def _texts(completions: Sequence[Any]) -> list[str]:
     return [completion_text(completion) for completion in completions]
 
 
+_last_read: tuple[list[str], bool, list[Answer]] = [], False, []
+
+
+def _answers(texts: list[str], think_in_prompt: bool) -> list[Answer]:
+    """What is read of the texts. A trainer hands one batch to several reward functions: it is read for the first."""
+    global _last_read
+    known, thinks, answers = _last_read
+    if thinks != think_in_prompt or known != texts:
+        answers = [parse_answer(text, think_in_prompt) for text in texts]
+        _last_read = texts, think_in_prompt, answers
+    return answers
+
+
 def _known(target: Any) -> Tensor:
     """Which rows have a target, `(N,)`, bool."""
     return torch.tensor([box is not None for box in target], dtype=torch.bool)
 
 
-def _rounded(boxes: Tensor) -> list[Any] | None:
-    """A box or several for the completions table; None for a missing one."""
-    if not boxes.isfinite().all():
-        return None
-    return [[round(v, 1) for v in b] if isinstance(b, list) else round(b, 1) for b in boxes.tolist()]
+def _rounded(boxes: Any) -> list[Any]:
+    """The box or the boxes of each row for the completions table; None where one is missing."""
+    if not isinstance(boxes, Tensor):
+        return [None if None in (rows := _rounded(of)) else rows for of in boxes]
+    rows = boxes.double().round(decimals=1).tolist()
+    return [row if isfinite(sum(row)) else None for row in rows]
 
 
 positional_reward = as_reward_func(rsreward.positional_reward)

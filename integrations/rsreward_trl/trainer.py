@@ -8,6 +8,7 @@ signatures stand from TRL 0.20 to 1.16.
 
 import inspect
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from rsreward import consistency_weight, group_statistics
+from rsreward.watch import WeightWatch
 
 from .rewards import BoxReward
 
@@ -35,6 +37,10 @@ class SpatialConsistencyMixin:
         consistency: options of `rsreward.consistency_weight`, such as `{"normalize": True}`.
 
     All other arguments are the trainer's own. What the weight does is said at `attach_spatial_consistency`.
+
+    >>> from trl import RLOOTrainer
+    >>> class SpatialConsistencyRLOOTrainer(SpatialConsistencyMixin, RLOOTrainer):
+    ...     "RLOO whose advantages carry the weight of their group."
     """
 
     _consistency: "_Consistency"
@@ -60,6 +66,29 @@ class SpatialConsistencyGRPOTrainer(SpatialConsistencyMixin, GRPOTrainer):
 
     Takes what GRPOTrainer takes, and `consistency`, the options of `rsreward.consistency_weight`. One of its
     `reward_funcs` must be made by `as_reward_func` from a reward of boxes: the IoUs come from there.
+
+    With a model that knows two words:
+
+    >>> from datasets import Dataset
+    >>> from rsreward_trl import positional_reward
+    >>> from tokenizers import Tokenizer, models
+    >>> from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    >>> from trl import GRPOConfig
+    >>> tiny = LlamaConfig(vocab_size=2, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, eos_token_id=1)
+    >>> words = Tokenizer(models.WordLevel({"[0,0,8,8]": 0, ".": 1}, unk_token="."))
+    >>> trainer = SpatialConsistencyGRPOTrainer(
+    ...     model=LlamaForCausalLM(tiny),
+    ...     processing_class=PreTrainedTokenizerFast(tokenizer_object=words, pad_token=".", eos_token="."),
+    ...     reward_funcs=positional_reward,
+    ...     args=GRPOConfig(
+    ...         num_generations=2, per_device_train_batch_size=2, use_cpu=True, bf16=False, report_to="none"
+    ...     ),
+    ...     train_dataset=Dataset.from_list([{"prompt": ".", "target": [0, 0, 8, 8]}]),
+    ...     consistency={"normalize": True},
+    ... )
+    >>> attach_spatial_consistency(trainer)
+    Traceback (most recent call last):
+    ValueError: this trainer has the consistency weight already: attach it once.
     """
 
 
@@ -72,7 +101,8 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
     advantages and before the loss. With a KL coefficient (`beta` above 0) GRPO's KL term is not weighted; RLOO's, which
     is part of the reward, is. Groups that hold a row without a target keep weight 1.
 
-    Among TRL's metrics stand then the mean weight, IoU and variance (`consistency/...`) and the seconds that a batch of
+    Among TRL's metrics stand then the mean weight, IoU and variance and the share of weights at a bound of `clip`
+    (`consistency/...`; a warning tells where most are), and the seconds that a batch of
     rollouts costs beside its generation (`rsreward/rewards_time` for all reward functions, `gather_time`,
     `weight_time`), to be held against TRL's `step_time`.
 
@@ -80,6 +110,14 @@ def attach_spatial_consistency(trainer: Any, **weights: Any) -> None:
         TypeError: if the trainer lacks the two methods, or they have other parameters than TRL 1.x gives them.
         ValueError: if no reward function knows the IoU, its columns are missing from the trainer's `train_dataset`, the
             options are wrong, or the trainer has the weight already.
+
+    After `trainer = GRPOTrainer(...)` it is `attach_spatial_consistency(trainer, normalize=True)`. A trainer without
+    groups is refused:
+
+    >>> from trl import SFTTrainer
+    >>> attach_spatial_consistency(object.__new__(SFTTrainer))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    TypeError: the consistency weight needs SFTTrainer._calculate_rewards(...), which does not exist here: ...
     """
     if hasattr(trainer, "_consistency"):
         raise ValueError("this trainer has the consistency weight already: attach it once.")
@@ -124,7 +162,7 @@ class _Consistency:
                 "as_reward_func(positional_reward, ...)."
             )
         _check_columns(getattr(trainer, "train_dataset", None), rewards)
-        self.trainer, self.reward, self.weights = trainer, rewards[0], weights
+        self.trainer, self.reward, self.weights, self.watch = trainer, rewards[0], weights, WeightWatch(**weights)
         self.has_hook = hasattr(plain, _HOOK)
         self.ious = torch.empty(0)
 
@@ -160,7 +198,14 @@ class _Consistency:
         known = ~groups.isnan().any(-1)
         weight = torch.ones_like(groups[:, 0])
         weight[known] = consistency_weight(groups[known], **self.weights)
-        _log(trainer._metrics[mode], groups[known], weight[known])
+        if known.any():
+            mean, var = group_statistics(groups[known])
+            at_bound, messages = self.watch.add(mean, var)
+            values = {"weight_mean": weight[known].mean(), "iou_mean": mean.mean(), "iou_var": var.mean()}
+            for name, value in (values | {"weight_at_bound": torch.tensor(at_bound)}).items():
+                trainer._metrics[mode][f"consistency/{name}"].append(value.item())
+            for message in messages if self.reward.watch and trainer.accelerator.is_main_process else ():
+                warnings.warn(f"the consistency weight: {message}", stacklevel=2)
         return weight.repeat_interleave(groups.shape[1])
 
     @property
@@ -192,13 +237,6 @@ def _check_columns(dataset: Any, rewards: list[BoxReward]) -> None:
 def _times(advantages: Tensor, weight: Tensor) -> Tensor:
     """Advantages `(N,)` or `(N, T)` times one weight a row."""
     return advantages * weight.to(advantages).view(-1, *[1] * (advantages.dim() - 1))
-
-
-def _log(metrics: Any, groups: Tensor, weight: Tensor) -> None:
-    if len(groups):
-        mean, var = group_statistics(groups)
-        for name, value in (("weight_mean", weight), ("iou_mean", mean), ("iou_var", var)):
-            metrics[f"consistency/{name}"].append(value.mean().item())
 
 
 def _rescale_logged(logged: Any, weight: list[float]) -> None:

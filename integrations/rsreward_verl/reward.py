@@ -28,19 +28,19 @@ class GroundingRewardManager(RewardManagerBase):
     def __init__(self, config: Any, tokenizer: Any, compute_score: Any, **reward_model: Any) -> None:
         super().__init__(config, tokenizer, compute_score)
         check_config(config)
-        self.options = reward_options(config)
+        self.options, self.longest = reward_options(config), config.data.max_response_length
 
     async def run_single(self, data: Any) -> dict[str, Any]:
         """The score of one rollout: `reward_score`, and all that `compute_score` returns as `reward_extra_info`."""
         row = data[-1]
         known = row.non_tensor_batch
         responses, mask = row.batch["responses"], row.batch["attention_mask"]
-        length = known.get("response_len", mask[-len(responses) :].sum())
+        length = int(known.get("response_len", mask[-len(responses) :].sum()))
         truth = known["reward_model"]["ground_truth"]
 
         def score() -> dict[str, Any]:
-            text = self.tokenizer.decode(responses[: int(length)], skip_special_tokens=True)
-            return compute_score(known["data_source"], text, truth, **self.options)
+            text = self.tokenizer.decode(responses[:length], skip_special_tokens=True)
+            return compute_score(known["data_source"], text, truth, {"cut_off": length >= self.longest}, **self.options)
 
         parts = await self.loop.run_in_executor(None, score)
         return {"reward_score": parts["score"], "reward_extra_info": parts}

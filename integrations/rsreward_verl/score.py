@@ -23,10 +23,10 @@ from rsreward import (
     space_named,
 )
 from rsreward.answers import Answer, BoxKind, Select
-from rsreward.coordinates import MAX_SIDE, Five, Order
+from rsreward.coordinates import Five, Order
 from rsreward.polygons import hull_of_oriented
 from rsreward.positional import Proximity, positional_parts
-from rsreward.truth import FORMS, Format, as_tensor, check_area, read_truth
+from rsreward.truth import FORMS, Format, as_tensor, check_area, read_sized_truth, read_truth
 from rsreward.watch import RewardWatch
 
 
@@ -66,7 +66,7 @@ def compute_score(
         ground_truth: JSON `{"bbox": ..., "width": ..., "height": ...}` with what `rsreward.truth.read_truth` takes for
             a box, such as `[x1, y1, x2, y2]` in pixels of the original image, or for a list of boxes (empty: there is
             nothing to find), and the original image's size.
-        extra_info: not used.
+        extra_info: `cut_off` is used, by the watch alone: whether the completion was cut off, where that is known.
         space: the coordinate space the model answers in, such as "qwen2.5-vl".
         min_pixels, max_pixels, five, order: where these are not as the space has them, see `rsreward.Space`.
         think_in_prompt: the chat template has opened the `<think>` element in the prompt.
@@ -76,8 +76,8 @@ def compute_score(
         target_space, target_format: what the true boxes are written in, see `rsreward.truth.read_truth`.
         alpha, beta, proximity: as in `rsreward.positional_reward`.
         format_weight: what a well-formed completion is worth.
-        watch: warn where answers, true boxes and the space do not fit together or the reward runs idle, once a worker
-            for each such finding; see `rsreward.watch`.
+        watch: warn where answers, true boxes and the space do not fit together or the reward runs idle, of each
+            such finding now and then in each worker; see `rsreward.watch`.
 
     Returns:
         `score`, and for the logs `iou`, `proximity` (what beta multiplies), `format`, `parsed` (1 where the answer
@@ -97,6 +97,10 @@ def compute_score(
     """
     if hull and kind == "oriented":
         raise ValueError("hull scores bounding boxes, which are horizontal: leave out hull or kind='oriented'.")
+    if not isinstance(ground_truth, str):
+        raise ValueError(
+            f"the ground truth of {data_source!r} must be a JSON string, got {type(ground_truth).__name__}."
+        )
     where, target_where = _spaces(space, min_pixels, max_pixels, five, order, target_space)
     truth = _read_ground_truth(ground_truth, data_source, "horizontal" if hull else kind, target_format, target_where)
     read_as: BoxKind = "oriented" if hull else truth.kind
@@ -118,7 +122,8 @@ def compute_score(
     ).numpy()  # whose calls cost a third of torch's
     counts = ""
     if watch:
-        counts = _watch(where, read_as, think_in_prompt).add(solution_str, answer, truth, pred)
+        cut = extra_info.get("cut_off") if isinstance(extra_info, dict) else None
+        counts = _watch(where, read_as, think_in_prompt).add(solution_str, answer, truth, pred, cut)
     boxes = [[round(v, 1) for v in box] for box in pred.tolist() if all(map(isfinite, box))]
     rightly_none = truth.several and len(pred) == len(truth.boxes) == 0
     return {
@@ -159,11 +164,12 @@ class _Watch:
         self.watch = RewardWatch(space, kind, think_in_prompt=think_in_prompt)
         self.name, self.lock, self.counts = uuid4().hex[:8], Lock(), ""
 
-    def add(self, text: str, answer: Answer, truth: _Truth, pred: Tensor) -> str:
+    def add(self, text: str, answer: Answer, truth: _Truth, pred: Tensor, cut: bool | None) -> str:
         """The counts so far."""
         with self.lock:
             before = self.watch.seen
-            new = self.watch.add([text], [answer], [truth.boxes], [pred], [truth.width], [truth.height])
+            sizes = [truth.width], [truth.height]
+            new = self.watch.add([text], [answer], [truth.boxes], [pred], *sizes, None if cut is None else [cut])
             if self.watch.seen > before and self.watch.counts:
                 self.counts = json.dumps({self.name: self.watch.counts})
         for message in new:
@@ -193,17 +199,13 @@ def _read_ground_truth(
 ) -> _Truth:
     read_truth([], kind=kind, format=format)  # a wrong option is not the truth's fault
     try:
-        fields = json.loads(ground_truth)
-        written, width, height = (fields[name] for name in ("bbox", "width", "height"))
-        if not all(isinstance(side, int | float) and 1 <= side <= MAX_SIDE for side in (width, height)):
-            raise ValueError(f"width and height must be from 1 to {MAX_SIDE} pixels.")
+        written, width, height = read_sized_truth(ground_truth)
         truth = read_truth(written, kind=kind, format=format, space=space, width=width, height=height)
         check_area(truth)
-    except (TypeError, ValueError, KeyError, RecursionError) as error:
-        reason = str(error) if isinstance(error, ValueError) else "it is not such an object."
+    except ValueError as error:
         raise ValueError(
             f"the ground truth of {data_source!r} must be a JSON string with bbox ({FORMS['horizontal']}; "
             f"{FORMS['oriented']}; a polygon; or a list of boxes of one kind), width and height of the image, "
-            f"got {ground_truth!r:.200}: {reason}"
+            f"got {ground_truth!r:.200}: {error}"
         ) from None
     return _Truth(as_tensor(truth), truth.kind, truth.several, width, height)

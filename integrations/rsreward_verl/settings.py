@@ -27,7 +27,12 @@ def reward_options(config: Any) -> dict[str, Any]:
 
 
 def consistency_options(config: Any) -> dict[str, Any] | None:
-    """The options of `rsreward.consistency_weight`: `rsreward.consistency`. None where there is no such section."""
+    """The options of `rsreward.consistency_weight`: `rsreward.consistency`. None where there is no such section.
+
+    >>> from omegaconf import OmegaConf
+    >>> consistency_options(OmegaConf.create({"rsreward": {"consistency": {"normalize": True, "clip": [1, 2]}}}))
+    {'normalize': True, 'clip': (1, 2)}
+    """
     section = config.get("rsreward")
     if section is None:
         return None
@@ -42,6 +47,14 @@ def check_config(config: Any) -> None:
 
     Raises:
         ValueError: naming the key and the mend.
+
+    >>> from omegaconf import OmegaConf
+    >>> reward = {"custom_reward_function": {}, "reward_manager": {}}
+    >>> trainer = {"use_v1": True, "v1": {"trainer_mode": "sync"}}
+    >>> check_config(OmegaConf.create({"trainer": trainer, "reward": reward, "rsreward": {"consistency": {}}}))
+    Traceback (most recent call last):
+    ValueError: trainer.v1.trainer_mode=sync would train without the consistency weight that rsreward.consistency \
+asks for: use rsreward_sync.
     """
     trainer, reward = config.trainer, config.reward
     weighted = consistency_options(config)

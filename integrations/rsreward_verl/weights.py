@@ -1,6 +1,7 @@
 """What a trainer makes of what came with each rollout's reward: the weights of groups, and what watches counted."""
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 
 from rsreward import consistency_weight, group_statistics
 from rsreward.consistency import consistency_weight_from_statistics
+from rsreward.watch import WeightWatch
 
 Metrics = dict[str, float]
 
@@ -32,7 +34,7 @@ class GroupWeights:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         consistency_weight(torch.zeros(1, 1), **options)
-        self.options = options
+        self.options, self.watch = options, WeightWatch(**options)
         self.seen = False
 
     def __call__(self, ious: Mapping[str, Sequence[float | None]]) -> tuple[dict[str, float], Metrics]:
@@ -59,11 +61,15 @@ class GroupWeights:
         mean, var = (torch.stack(column) for column in zip(*statistics, strict=True))
         weight = consistency_weight_from_statistics(mean, var, **self.options)
         weights |= dict(zip(known, weight.tolist(), strict=True))
+        at_bound, messages = self.watch.add(mean, var)
+        for message in messages:
+            warnings.warn(f"the consistency weight: {message}", stacklevel=2)
         values = {
             "weight_mean": weight.mean(),
             "weight_max": weight.max(),
             "iou_mean": mean.mean(),
             "iou_var": var.mean(),
+            "weight_at_bound": torch.tensor(at_bound),
         }
         return weights, {f"consistency/{name}": value.item() for name, value in values.items()}
 

@@ -4,7 +4,7 @@
 the forms in which boxes are written. `parse` reads them, and `boxes` brings them to pixels.
 """
 
-from .boxes import check_kind, parse_box_sets, parse_boxes
+from .boxes import check_kind, parse_box_sets, parse_boxes, parse_points
 from .completions import completion_text
 from .parse import (
     DIALECTS,
@@ -37,5 +37,6 @@ __all__ = [
     "parse_answer",
     "parse_box_sets",
     "parse_boxes",
+    "parse_points",
     "read_region",
 ]

@@ -46,8 +46,7 @@ def parse_boxes(
     tensor([[ 5., 16., 15., 32.],
             [nan, nan, nan, nan]])
     """
-    if select not in ("first", "last", "only"):
-        raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
+    _check_select(select)
     space = space_named(space)
     rows: list[tuple[float, ...]] = []
     for answer in _answers(completions, kind, think_in_prompt):
@@ -91,6 +90,46 @@ def parse_box_sets(
     sizes = [_repeated(side, counts) for side in (width, height)]
     flat = _in_pixels([box for boxes in sets for box in boxes], kind, space, *sizes)
     return list(torch.split(flat, counts)) if counts else []
+
+
+def parse_points(
+    completions: Sequence[str | Answer],
+    *,
+    select: Select = "first",
+    space: str | Space = "pixel",
+    width: Sizes = None,
+    height: Sizes = None,
+    think_in_prompt: bool = False,
+) -> Tensor:
+    """One point a completion, in pixels of the original image.
+
+    Read are `[x, y]`, `(x, y)`, `{"point_2d": [x, y]}`, `<point x="10" y="20">`, `<point>(x, y)</point>`. An answer
+    with a box is not a point: four numbers, so also two points in one pair of brackets, are read as a box.
+
+    Args and errors as in `parse_boxes`.
+
+    Returns:
+        `(N, 2)`, float32. A row of NaN where there was no point to read.
+
+    >>> parse_points(['<point x="25" y="50">ship</point>', "[1, 2, 3, 4]"], space="norm100", width=400, height=200)
+    tensor([[100., 100.],
+            [ nan,  nan]])
+    """
+    _check_select(select)
+    space = space_named(space)
+    rows: list[tuple[float, ...]] = []
+    for answer in _answers(completions, "horizontal", think_in_prompt):
+        points = answer.boxes if answer.kind == "point" else ()
+        usable = points and (select != "only" or len(points) == 1)
+        point = points[-1 if select == "last" else 0] if usable else ()
+        named = answer.dialect == "point-tag" and space.order == "yx"  # its x and y are believed
+        rows.append(2 * (point[::-1] if named else point))
+    return _in_pixels(rows, "horizontal", space, width, height)[:, :2]
+
+
+def _check_select(select: Select) -> None:
+    if select not in ("first", "last", "only"):
+        raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
 
 
 def check_kind(kind: BoxKind) -> None:

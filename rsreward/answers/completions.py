@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ..checks import shown
+
 
 def completion_text(completion: Any) -> str:
     """The text that the model answered: the text itself, or the last message of the assistant.
@@ -19,18 +21,19 @@ def completion_text(completion: Any) -> str:
     if isinstance(completion, str):
         return completion
     if not isinstance(completion, list) or not all(isinstance(message, dict) for message in completion):
-        raise ValueError(f"a completion must be a text or a list of chat messages, got {completion!r:.100}.")
-    own = [message for message in completion if message.get("role", "assistant") == "assistant"]
+        raise ValueError(f"a completion must be a text or a list of chat messages, got {shown(completion)}.")
+    own = [message for message in completion if str(message.get("role", "assistant")) == "assistant"]
     if completion and not own:
-        raise ValueError(f"a completion must be a text or hold a message of the assistant, got {completion!r:.100}.")
+        raise ValueError(f"a completion must be a text or hold a message of the assistant, got {shown(completion)}.")
     return _message_text(own[-1]) if own else ""
 
 
 def _message_text(message: dict[str, Any]) -> str:
-    thought = message.get("reasoning_content") or message.get("thinking")
-    content = message.get("content") or ""
-    parts = [content] if isinstance(content, str) else content if isinstance(content, list) else [None]
-    texts: list[Any] = [part.get("text") or "" if isinstance(part, dict) else part for part in parts]
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"the content of a chat message must be a text or a list of parts, got {content!r:.100}.")
+    thought = next((message[name] for name in ("reasoning_content", "thinking") if message.get(name) is not None), "")
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts: list[Any] = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    texts = ["" if text is None else text for text in texts]
+    if not all(isinstance(text, str) for text in (thought, *texts)):
+        raise ValueError(f"the content of a chat message must be a text or a list of parts, got {shown(content)}.")
     return (f"<think>{thought}</think>" if thought else "") + "".join(texts)

@@ -7,7 +7,7 @@ the answer from bracket to bracket and takes at each the first shape that fits.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from .region import answer_region
@@ -35,6 +35,10 @@ class Answer(NamedTuple):
         dialect: how the first of them was written, one of `DIALECTS`; "none" without boxes.
         problems: names of what is wrong with the answer; see `PROBLEMS`.
         mixed: if there are boxes of two kinds, all of them in the order written; else empty.
+
+    >>> answer = parse_answer("Sorry, I cannot help.")
+    >>> answer.boxes, answer.problems, answer.says_none
+    ((), ('no-box',), False)
     """
 
     boxes: tuple[tuple[float, ...], ...] = ()
@@ -98,13 +102,14 @@ def check_texts(completions: Sequence[object], read: bool = False) -> None:
             )
 
 
-def parse_answer(text: str, think_in_prompt: bool = False) -> Answer:
+def parse_answer(text: str, think_in_prompt: bool = False, *, repeats: bool = False) -> Answer:
     """Read the boxes of one completion.
 
     Args:
         text: the whole completion.
         think_in_prompt: the chat template opened the think element in the prompt. The text up to the closing tag is
             thought then; without a closing tag all of it is.
+        repeats: keep a box as often as it is written, for evaluations that count it again.
 
     Returns:
         An `Answer`. Boxes come in the order written, a repeated box once. If an answer holds several kinds, `boxes` are
@@ -115,10 +120,10 @@ def parse_answer(text: str, think_in_prompt: bool = False) -> Answer:
     >>> parse_answer("There is none.").says_none, parse_answer("Sorry, I cannot help.").problems
     (True, ('no-box',))
     """
-    return read_region(*answer_region(text, think_in_prompt))
+    return read_region(*answer_region(text, think_in_prompt), repeats)
 
 
-def read_region(region: str, problems: list[str]) -> Answer:
+def read_region(region: str, problems: list[str], repeats: bool = False) -> Answer:
     """Read the part of a completion that is its answer; `problems` are those of the elements around it.
 
     Only the beginning of a part that is too long is read.
@@ -129,7 +134,7 @@ def read_region(region: str, problems: list[str]) -> Answer:
     if "\\" in region or not region.isascii():
         region = usual_signs(region)
     plain = PLAIN.match(region)
-    return (plain and _plain_answer(plain, problems)) or _any_answer(region, problems)
+    return (plain and _plain_answer(plain, problems)) or _any_answer(region, problems, repeats)
 
 
 def _plain_answer(match: re.Match[str], problems: list[str]) -> Answer | None:
@@ -140,7 +145,7 @@ def _plain_answer(match: re.Match[str], problems: list[str]) -> Answer | None:
     return Answer((numbers,), "horizontal", "fenced-json" if fence else "json" if brace else "list", tuple(problems))
 
 
-def _any_answer(region: str, problems: list[str]) -> Answer:
+def _any_answer(region: str, problems: list[str], repeats: bool = False) -> Answer:
     found: list[tuple[Kind, tuple[float, ...], re.Match[str]]] = []
     passed = []
     for match in BOX.finditer(region):
@@ -172,7 +177,7 @@ def _any_answer(region: str, problems: list[str]) -> Answer:
         elif shape == "corners":  # more than four points
             found += [("point", point, match) for point in zip(numbers[::2], numbers[1::2], strict=True)]
     if not found or (found[0][0] == "point" and all(kind == "point" for kind, *_ in found)):
-        rare = _rare_answer(without(region, passed), problems, bool(found))
+        rare = _rare_answer(without(region, passed), problems, bool(found), repeats)
         if rare:
             return rare
     kind, numbers, first = found[0]
@@ -183,15 +188,15 @@ def _any_answer(region: str, problems: list[str]) -> Answer:
         kind, _, first = found[0]
         boxes = tuple([box for of, box, _ in found if of == kind])
         if len(boxes) < len(found):
-            mixed = tuple(dict.fromkeys(box for _, box, _ in found))
+            mixed = _kept([box for _, box, _ in found], repeats)
             problems.append(_kinds_problem(mixed, region))
         if kind != "point" and len(set(boxes)) < len(boxes):
             problems.append("duplicate")
-            boxes = tuple(dict.fromkeys(boxes))
+            boxes = _kept(boxes, repeats)
     return Answer(boxes, kind, dialect_of(first), tuple(dict.fromkeys(problems)) if problems else (), mixed)
 
 
-def _rare_answer(text: str, problems: list[str], has_points: bool) -> Answer | None:
+def _rare_answer(text: str, problems: list[str], has_points: bool, repeats: bool) -> Answer | None:
     """Boxes in a rarer spelling, or the reason why there are none; None if there are points and no box."""
     dialect, boxes, unread = read_rare(text)
     if not boxes and has_points:
@@ -202,8 +207,12 @@ def _rare_answer(text: str, problems: list[str], has_points: bool) -> Answer | N
     problems += filter(None, flaws)
     boxes = [box for box, flaw in zip(boxes, flaws, strict=True) if flaw != "not-finite"]
     kind = _KINDS[len(boxes[0])] if boxes else "none"
-    once = dict.fromkeys(box for box in boxes if len(box) == len(boxes[0]))
-    return Answer(tuple(once), kind, dialect if boxes else "none", tuple(dict.fromkeys(problems)))
+    kept = _kept([box for box in boxes if len(box) == len(boxes[0])], repeats)
+    return Answer(kept, kind, dialect if boxes else "none", tuple(dict.fromkeys(problems)))
+
+
+def _kept(boxes: Iterable[tuple[float, ...]], repeats: bool) -> tuple[tuple[float, ...], ...]:
+    return tuple(boxes if repeats else dict.fromkeys(boxes))
 
 
 def _kinds_problem(boxes: tuple[tuple[float, ...], ...], text: str) -> str:

@@ -92,7 +92,8 @@ def dialect_of(match: re.Match[str]) -> str:
     """How this box was written, by its shape and by the text before it."""
     shape = "list" if match.lastgroup == "point" else match.lastgroup or ""
     before = match.string[: match.start()]
-    for dialect, marker in _BY_SHAPE[shape]:
-        if marker in before if marker is not None else not before.translate(_OPENING).strip():
-            return dialect
-    raise AssertionError(f"no dialect for the shape {shape}")
+    return next(
+        dialect
+        for dialect, marker in _BY_SHAPE[shape]
+        if (marker in before if marker is not None else not before.translate(_OPENING).strip())
+    )

@@ -1,11 +1,14 @@
 """Coordinates from the space that a model answers in to pixels of the original image, and back."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from math import nan
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checks import shown
 from .spaces import Space, space_named
 
 Sizes = Sequence[float | None] | Tensor | float | None
@@ -51,10 +54,12 @@ def oriented_to_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, h
     """Answers of five numbers as oriented boxes in pixels of the original image.
 
     The space's `five` says what the five numbers are:
-        "corners-cw": x1, y1, x2, y2 of the box before it is turned about its centre, and degrees from +x towards +y:
-            clockwise as one looks at the image.
-        "corners-ccw": the same, towards -y.
-        "le90": cx, cy, w, h of the box before it is turned, and degrees from +x towards +y, of any range.
+
+    * `"corners-cw"`: x1, y1, x2, y2 of the box before it is turned about its centre, and degrees from +x towards +y:
+      clockwise as one looks at the image.
+    * `"corners-ccw"`: the same, towards -y.
+    * `"le90"`: cx, cy, w, h of the box before it is turned, and degrees from +x towards +y, of any range.
+
     Corners are scaled to pixels, x by the width and y by the height, and then the box is turned, so it stays a
     rectangle. The centre of "le90" is scaled in the same way. Its w and h lie along the turned sides, not along an
     axis, so both are scaled by the width: GeoBox-R1 found that this gives GeoGround's published figures.
@@ -128,7 +133,7 @@ def _wrong_size(name: str, values: Sequence[Any]) -> str:
     if isinstance(wrong, int) and wrong > 10**30:
         got = "a whole number of more than 30 digits"  # Python refuses to write very long ones out
     else:
-        got = f"{wrong:g}" if isinstance(wrong, int | float) else format(repr(wrong), ".40")
+        got = f"{wrong:g}" if isinstance(wrong, int | float) else shown(wrong, 40)
     return f"{name} must be positive, a number of pixels from 1 to {MAX_SIDE} or None where unknown, got {got}."
 
 
@@ -147,9 +152,25 @@ def _pixels_per_unit(boxes: Tensor, space: Space, width: Sizes, height: Sizes) -
         return torch.ones(4, dtype=torch.float64, device=boxes.device)
     if width is None or height is None:
         raise ValueError(f"the coordinate space {space.name!r} needs the width and height of the images.")
+    if isinstance(width, int | float) and isinstance(height, int | float):
+        return torch.tensor(_ratio(space, width, height) * 2, dtype=torch.float64, device=boxes.device)
     original = image_sizes(width, height, boxes.shape[:-1], boxes.device)
     ratio = original / (space.scale or _resized(original, space))
     return torch.cat([ratio, ratio], -1)
+
+
+@lru_cache(4096)  # a trainer that asks for one rollout at a time has the same image many times
+def _ratio(space: Space, width: float, height: float) -> tuple[float, float]:
+    """Pixels per unit of x and of y in one image."""
+    for name, side in (("width", width), ("height", height)):
+        if side < 1 or side > MAX_SIDE:
+            raise ValueError(_wrong_size(name, [side]))
+    if space.scale:
+        return width / space.scale, height / space.scale
+    if width != width or height != height:
+        return nan, nan
+    rows, columns = space.resized(int(height), int(width))
+    return width / columns, height / rows
 
 
 def _resized(original: Tensor, space: Space) -> Tensor:

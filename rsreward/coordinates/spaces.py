@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from math import ceil, floor, sqrt
 from typing import Any, Literal, get_args
 
+from ..checks import shown
+
 Five = Literal["corners-cw", "corners-ccw", "le90"]
 Order = Literal["xy", "yx"]
 
@@ -25,6 +27,13 @@ class Space:
 
     Raises:
         ValueError: if the scale, `five` or `order` is not a known value, or `five` does not go with the order.
+
+    A known one, and one of your own:
+
+    >>> SPACES["qwen3-vl"].scale, SPACES["gemini"].order
+    (1000, 'yx')
+    >>> Space("own", scale=500).needs_size
+    True
     """
 
     name: str
@@ -39,7 +48,7 @@ class Space:
     def __post_init__(self) -> None:
         for option, known in (("five", get_args(Five)), ("order", get_args(Order))):
             if getattr(self, option) not in known:
-                raise ValueError(f"{option} must be one of {', '.join(known)}, got {getattr(self, option)!r}.")
+                raise ValueError(f"{option} must be one of {', '.join(known)}, got {shown(getattr(self, option))}.")
         if self.scale is not None and not 0 < self.scale < float("inf"):
             raise ValueError(f"the scale of the space {self.name!r} must be positive or None, got {self.scale}.")
         if self.order == "yx" and self.five == "le90":
@@ -158,7 +167,7 @@ def space_for(model: str) -> Space:
     if len(found) != 1:
         problem = f"names two families, {' and '.join(found)}" if found else "names no family that is known here"
         raise ValueError(
-            f"the model {model!r} {problem}: name its coordinate space. Families: {', '.join(FAMILIES.values())}; "
+            f"the model {shown(model)} {problem}: name its coordinate space. Families: {', '.join(FAMILIES.values())}; "
             f"spaces: {', '.join(SPACES)}."
         )
     return SPACES[found[0]]
@@ -195,8 +204,8 @@ def space_named(
     if isinstance(space, str):
         if space not in SPACES and not _families(space):
             raise ValueError(
-                f"unknown coordinate space {space!r}: use one of {', '.join(SPACES)}, or the name of a model of one of "
-                f"the families {', '.join(FAMILIES.values())}."
+                f"unknown coordinate space {shown(space)}: use one of {', '.join(SPACES)}, or the name of a model of "
+                f"one of the families {', '.join(FAMILIES.values())}."
             )
         space = SPACES[space] if space in SPACES else space_for(space)
     elif not isinstance(space, Space):
@@ -214,11 +223,11 @@ def _with_bounds(space: Space, min_pixels: int | None, max_pixels: int | None) -
     high = space.max_pixels if max_pixels is None else max_pixels
     for name, bound in (("min_pixels", low), ("max_pixels", high)):
         if not isinstance(bound, int) or isinstance(bound, bool):
-            raise TypeError(f"{name} must be a whole number of pixels, got {bound!r}.")
+            raise TypeError(f"{name} must be a whole number of pixels, got {shown(bound)}.")
     if not 0 <= low <= high or high < space.factor**2:
         raise ValueError(
             f"the space {space.name!r} needs 0 <= min_pixels <= max_pixels and max_pixels >= {space.factor**2} (one "
-            f"patch), got {low} and {high}."
+            f"patch), got {shown(low)} and {shown(high)}."
         )
     return space.bounded(low, high)
 

@@ -21,7 +21,6 @@ Array = NDArray[Any]
 CHUNK = 12_000  # pairs at a time
 FEW = 64  # boxes whose planes are not worth a copy
 BROADCAST_CHUNK = 32_000  # the same where few boxes make many pairs
-AGREEMENT_CHUNK = 2**16  # pairs within groups at a time
 LARGEST = 1e150  # coordinates count up to here, as in `dispatch`
 LEAST = 5e-324  # in place of an area of 0, which nothing can be divided by
 SMALL, LARGE = 1e-9, 1e18  # ordinary boxes have longer sides and, both together, less area: float32 holds their squares
@@ -43,16 +42,6 @@ class _Pair(NamedTuple):
 def iou(pred: Tensor, target: Tensor) -> Tensor:
     """`rsreward.iou` of boxes in float32 or float64."""
     return _in_chunks(pred, target, _iou)
-
-
-def giou(pred: Tensor, target: Tensor) -> Tensor:
-    """`rsreward.giou`."""
-    return _in_chunks(pred, target, _giou)
-
-
-def diou(pred: Tensor, target: Tensor) -> Tensor:
-    """`rsreward.diou`."""
-    return _in_chunks(pred, target, _diou)
 
 
 def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float, over: str) -> Tensor | None:
@@ -91,20 +80,6 @@ def positional_parts(pred: Tensor, target: Tensor, *, alpha: float, beta: float,
         return torch.from_numpy(_values(_array(pred).T, _array(target).T, parts))
 
 
-def group_agreement(boxes: Tensor) -> Tensor:
-    """`rsreward.group_agreement`, some groups at a time, so that the table of all their pairs stays in the cache."""
-    shape, size = boxes.shape[:-1], boxes.shape[-2]
-    total, rollouts = boxes.new_empty(shape).view(-1, size), torch.arange(size)
-    some = max(1, AGREEMENT_CHUNK // size)
-    parts = torch.split(boxes.reshape(-1, size, 4), max(1, some // size))
-    for group, out in zip(parts, torch.split(total, max(1, some // size)), strict=True):
-        for rows in torch.split(rollouts, some):
-            table = iou(group[:, rows, None], group[:, None])
-            table[:, torch.arange(len(rows)), rows] = 0
-            torch.sum(table, -1, out=out[:, rows[0] : rows[-1] + 1])
-    return total.div_(max(size - 1, 1)).view(shape)
-
-
 def _iou(pair: _Pair) -> Array:
     shared = _intersection(pair)
     shared /= pair.area_sum - shared
@@ -121,28 +96,6 @@ def _proximity(pair: _Pair, alpha: float) -> Array:
     return np.exp(kernel, out=kernel)
 
 
-def _giou(pair: _Pair) -> Array:
-    shared, hull = _intersection(pair), _hull(pair)
-    union = pair.area_sum - shared
-    giou: Array = shared / union
-    giou -= 1
-    giou += union / _positive(hull[0] * hull[1])
-    return giou
-
-
-def _diou(pair: _Pair) -> Array:
-    """Lengths are divided by the longer side of the hull, so that their squares are ordinary numbers."""
-    hull, diou = _hull(pair), _iou(pair)
-    longest = _positive(np.maximum(hull[0], hull[1]))
-    offset = _doubled_offset(pair)
-    offset /= longest
-    hull /= longest
-    offset *= offset
-    hull *= hull
-    diou -= (offset[0] + offset[1]) / _positive(4 * (hull[0] + hull[1]))
-    return diou
-
-
 def _intersection(pair: _Pair) -> Array:
     sides: Array = np.minimum(pair.p_high, pair.t_high)
     sides -= np.maximum(pair.p_low, pair.t_low)
@@ -156,19 +109,6 @@ def _doubled_offset(pair: _Pair) -> Array:
     offset: Array = pair.p_low - pair.t_low
     offset += pair.p_high - pair.t_high
     return offset
-
-
-def _hull(pair: _Pair) -> Array:
-    """Width and height of the smallest box around both."""
-    hull: Array = np.maximum(pair.p_high, pair.t_high)
-    hull -= np.minimum(pair.p_low, pair.t_low)
-    return hull
-
-
-def _positive(divisor: Array) -> Array:
-    """The same array, 1 in it where it was 0."""
-    divisor[divisor == 0] = 1
-    return divisor
 
 
 def _in_chunks(pred: Tensor, target: Tensor, formula: Callable[[_Pair], Array]) -> Tensor:

@@ -42,6 +42,9 @@ class Finding(NamedTuple):
         rows: the number of rows that show it.
         of: the number of rows in which it could be seen.
         message: one sentence about it.
+
+    >>> Finding("answers-in-unit", 64, 64, "64 of 64 answers lie within 0..1.").finding in FINDINGS
+    True
     """
 
     finding: str
@@ -272,8 +275,7 @@ def _flat(targets: Tensor | Sequence[Tensor], rows: int) -> tuple[Tensor, Tensor
         boxes, counts = targets, torch.ones(len(targets), dtype=torch.int64)
     else:
         counts = torch.tensor([len(each) for each in targets], dtype=torch.int64)
-        some = [each for each in targets if len(each)]
-        boxes = torch.cat(some) if some else torch.empty(0, 4)
+        boxes = torch.cat([each for each in targets if len(each)] or [torch.empty(0, 4)])
     if len(counts) != rows or boxes.dim() != 2 or boxes.shape[1] not in (4, 5):
         raise ValueError(
             f"targets must be boxes of 4 or 5 numbers for each of {rows} answers, got {len(counts)} of shape "

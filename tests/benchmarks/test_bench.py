@@ -9,7 +9,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-FAMILIES = ["paired", "group", "oriented", "parsing", "hostile", "step"]
+FAMILIES = ["paired", "group", "oriented", "parsing", "hostile", "step", "trainers", "accuracy", "file", "forms"]
 
 
 def run(out, *arguments):
@@ -19,7 +19,7 @@ def run(out, *arguments):
 
 
 def disagreeing(rows):
-    return [row for row in rows if (row["difference"] or 0) > 1e-5 and row["computes"] != "an approximation"]
+    return [row for row in rows if (row.get("difference") or 0) > 1e-5 and row["computes"] != "an approximation"]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_run_leaves_figures_tables_and_a_plot(out, results):
 
 
 def test_peers_give_what_rsreward_gives(results):
-    compared = {row["who"] for row in results["rows"] if row["difference"] is not None}
+    compared = {row["who"] for row in results["rows"] if row.get("difference") is not None}
     assert {"by hand, torch", "by hand, numpy", "a Python loop", "shapely", "lazy patterns"} <= compared
     assert not disagreeing(results["rows"])
 
@@ -52,6 +52,11 @@ def test_a_peer_is_measured_or_left_out_with_the_reason(results):
     assert measured.isdisjoint(results["left out"])
     assert {"torchvision box_iou", "powerboxes iou_distance"} <= measured | set(results["left out"])
     assert all(results["left out"].values())
+
+
+def test_both_trainers_and_a_file_are_measured(results):
+    measured = {row["who"] for row in results["rows"] if row["family"] in ("trainers", "file")}
+    assert {"GRPOTrainer with the weight", "compute_score", "this version"} <= measured
 
 
 def test_the_page_keeps_what_a_person_wrote_around_the_figures(tmp_path, results, monkeypatch):

@@ -8,7 +8,7 @@ import shapely
 import torch
 from hypothesis import strategies as st
 
-FORMS = ["center", "region", "keypoints"]
+FORMS = ["center", "region", "keypoints", "wasserstein"]
 ODD = [0, 1, 2.5, 1e-3, 1e7, -1, torch.inf, -torch.inf, torch.nan, 3e38, -3e38, 1e30, 1e-38, 1e-45]
 HALF = {torch.float32: 0, torch.bfloat16: 2**-8, torch.float16: 2**-11}  # relative rounding of the result
 KINDS = ["random", "touching", "nested", "slivers", "crossed slivers", "sliver in box", "noise 1", "noise 0.01",

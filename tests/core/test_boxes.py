@@ -157,5 +157,11 @@ def test_boxes_at_opposite_ends_of_float32(implementation):
 def test_the_area_of_halves_and_of_unsigned_numbers():
     assert area(torch.tensor([0.0, 0.0, 2000.0, 2000.0]).half()).isfinite()
     assert area(torch.tensor([9, 9, 1, 1], dtype=torch.uint8)) == 0
-    with pytest.raises(ValueError, match="shape"):
-        is_box(torch.ones(3))
+
+
+def test_boxes_of_another_number_of_sides_are_named():
+    for function in (area, is_box):
+        with pytest.raises(ValueError, match=r"boxes need 4 .*numbers each .*, got shape \(3,\)"):
+            function(torch.ones(3))
+    with pytest.raises(ValueError, match=r"needs \(..., N, 4\) and \(..., M, 4\), got \(4,\) and \(2, 4\)"):
+        pairwise_iou(torch.ones(4), torch.ones(2, 4))

@@ -68,8 +68,7 @@ def test_the_families_bounds_give_the_processors_own_number_of_patches(family):
 
 @pytest.mark.parametrize("family", PROCESSORS)
 def test_the_families_bounds_give_the_grid_of_the_real_processor(family):
-    from PIL import Image
-
+    Image = pytest.importorskip("PIL.Image")
     processor, patch = processor_of(family), PROCESSORS[family]
     for height, width in [*sizes(40, 900, seed=2), (1, 200), (1080, 1920)]:
         _, rows, columns = processor(Image.new("RGB", (width, height)), return_tensors="pt").image_grid_thw[0].tolist()
@@ -283,3 +282,40 @@ def test_what_is_not_a_name_or_not_a_number_is_named():
             space_named("qwen2.5-vl", max_pixels=bound)
     with pytest.raises(ValueError, match="scale of the space 'mine' must be positive or None, got 0"):
         Space("mine", scale=0)
+
+
+def test_a_size_of_any_depth_is_refused_in_a_sentence():
+    deep = []
+    for _ in range(3000):
+        deep = [deep]
+    with pytest.raises(ValueError, match=r"width must be positive, .* got an list too deep or too long to show"):
+        to_pixels(torch.ones(1, 4), "qwen3-vl", [deep], [600])
+
+
+def test_an_option_of_any_length_is_refused_in_a_short_sentence():
+    wrong = {"max_pixels": "7" * 9000, "min_pixels": 10**5000, "five": "le90" * 900, "order": "xy" * 900}
+    for option, value in wrong.items():
+        with pytest.raises((TypeError, ValueError), match=f"{option}|patch") as error:
+            space_named("qwen2.5-vl", **{option: value})
+        assert len(str(error.value)) < 400
+    for name in ("pixel" * 900, "qwen2.5-vl or qwen3-vl" * 900):
+        with pytest.raises(ValueError, match=r"unknown coordinate space|the model .* names two families") as error:
+            space_named(name)
+        assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("sides", [(1000, 800), (1333.5, 27), (torch.nan, 800), (1000, torch.nan), (1, 1)])
+@pytest.mark.parametrize("name", SPACES)
+def test_one_size_for_all_is_that_size_for_each(name, sides):
+    boxes = torch.tensor([[0.1, 3.0, 500.0, 999.0], [7.0, 8.0, 9.0, 10.0]], dtype=torch.float64)
+    width, height = sides
+    for convert in (to_pixels, from_pixels):
+        each = convert(boxes, name, [width] * 2, [height] * 2)
+        torch.testing.assert_close(convert(boxes, name, width, height), each, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("side", [0, -3, 1e8, 10**40, torch.inf])
+def test_an_impossible_size_for_all_is_refused_as_one_of_many_is(side):
+    for width in (side, [side]):
+        with pytest.raises(ValueError, match="width must be positive"):
+            to_pixels(torch.ones(1, 4), "qwen2.5-vl", width, 800)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import rsreward
 from rsreward import dispatch
@@ -28,7 +29,7 @@ def test_shapes_broadcast_as_in_torch(a, b):
 OF_PAIRS = [
     rsreward.positional_reward, rsreward.gaussian_proximity, rsreward.iou, rsreward.giou, rsreward.diou,
     rsreward.pairwise_iou, rsreward.oriented_iou, rsreward.pairwise_oriented_iou, rsreward.grounding_metrics,
-    rsreward.consistency_weight_from_statistics, rsreward.scale_advantages,
+    rsreward.consistency_weight_from_statistics, rsreward.scale_advantages, rsreward.point_reward,
 ]  # fmt: skip
 
 
@@ -89,3 +90,36 @@ def test_export_keeps_the_batch_size_open(strict):
     rows = torch.export.Dim("rows")
     exported = torch.export.export(Model(), (boxes, boxes), dynamic_shapes=({0: rows}, {0: rows}), strict=strict)
     assert exported.module()(boxes[:3], boxes[:3] + 1).shape == (3,)
+
+
+class NoFloat64(TorchDispatchMode):
+    """Refuses what Apple's GPUs refuse."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **kwargs or {})
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float64:
+            raise TypeError(f"there is no float64: {function}")
+        return result
+
+
+@pytest.mark.parametrize("degrees", [0.0, 30.0, 90.0])
+def test_without_float64_the_same_is_computed_in_float32(monkeypatch, degrees):
+    generator = torch.Generator().manual_seed(0)
+    pred, target = (torch.rand(200, 4, generator=generator) * 400 for _ in range(2))
+    pred[:, 2:] += pred[:, :2] + 1
+    target[:, 2:] += target[:, :2] + 1
+    turned = [torch.cat([b[:, :2], b[:, 2:] / 4, torch.full((200, 1), degrees).deg2rad()], 1) for b in (pred, target)]
+    of_four = rsreward.iou, rsreward.giou, rsreward.diou, rsreward.positional_reward
+    pairs = dict.fromkeys(of_four, (pred, target))
+    pairs |= dict.fromkeys((rsreward.oriented_iou, rsreward.gaussian_proximity), turned)
+    expected = {function: function(*pair) for function, pair in pairs.items()}
+    with NoFloat64(), pytest.raises(TypeError, match="no float64"):
+        rsreward.iou(pred, target)
+    monkeypatch.setattr(dispatch, "WIDE", {"cpu": torch.float32})
+    with NoFloat64():
+        found = {function: function(*pair) for function, pair in pairs.items()}
+        weights = rsreward.consistency_weight(found[rsreward.iou].view(-1, 4))
+    for function, value in found.items():
+        assert expected[function].max() > 0.1
+        assert torch.allclose(value, expected[function], atol=1e-5), function.__name__
+    assert torch.allclose(weights, rsreward.consistency_weight(expected[rsreward.iou].view(-1, 4)), atol=1e-4)

@@ -318,6 +318,14 @@ def test_a_few_boxes_without_area_are_told_only_where_they_are_many():
     assert "boxes need x1 < x2" in finding.message
 
 
+def test_a_gain_that_a_few_rows_make_is_not_certain():
+    boxes, width, height = scenes(10)
+    answers = said(boxes, "norm1000", width, height)
+    options = {"space": "pixel", "width": width, "height": height}
+    assert "better-space" in named(frame_findings(answers, boxes, **options))
+    assert frame_findings(answers[:4] + [parse_answer("[1, 1, 2, 2]")] * 6, boxes, **options) == []
+
+
 def test_one_scale_for_all_is_found_where_no_size_is_known():
     boxes, _, _ = scenes(seed=7, sizes=[(800, 800)])
     (finding,) = frame_findings(said(boxes, "norm1000", 800, 800), boxes, space="pixel")

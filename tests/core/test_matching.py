@@ -1,3 +1,4 @@
+import sys
 from itertools import permutations
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from rsreward import positional_reward, set_metrics, set_reward
 from rsreward.matching import assign
 
-from .samples import box
+from .samples import FORMS, box
 
 boxes = st.lists(box(), min_size=1, max_size=6).map(torch.stack)
 WIDTH, HEIGHT = 800.0, 800.0
@@ -97,6 +98,12 @@ def test_what_does_not_fit_is_named():
         set_reward([TARGET], [torch.zeros(1, 5)])
 
 
+def test_where_scipy_is_missing_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(ImportError, match=r"needs scipy: pip install 'rsreward\[matching\]'"):
+        set_reward([TARGET], [TARGET])
+
+
 # Ways to be paid without looking. None may earn what an honest near miss earns.
 
 
@@ -117,7 +124,7 @@ HACKS = {
 
 
 @pytest.mark.parametrize("hack", HACKS)
-@pytest.mark.parametrize("proximity", ["center", "region", "keypoints"])
+@pytest.mark.parametrize("proximity", FORMS)
 def test_hacking_earns_less_than_an_honest_near_miss(hack, proximity):
     honest = set_reward([NEAR_MISS], [TARGET], proximity=proximity)
     assert set_reward([HACKS[hack]], [TARGET], proximity=proximity) < honest

@@ -134,7 +134,7 @@ def test_opt_rsvg_sums_shares_of_the_image_and_dior_rsvg_pixels():
     assert grounding_metrics(half, box, convention="opt_rsvg", **sizes)["cum_iou"] == pytest.approx(1.125 / 1.25)
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("convention", [name for name, rule in CONVENTIONS.items() if rule.counts_unread])
 def test_failures_count_as_0_in_every_convention_and_in_the_union_but_of_vrsbench(convention):
     target = torch.tensor([[0.0, 0.0, 50.0, 50.0]] * 4)
     pred = target.clone()
@@ -170,6 +170,14 @@ def test_the_size_of_the_benchmarks_own_images_is_known():
     pred, target = torch.tensor([[-5.0, 0.0, 10.0, 900.0]]), torch.tensor([[0.0, 0.0, 10.0, 800.0]])
     assert grounding_metrics(pred, target, convention="dior_rsvg")["acc@0.9"] == 1
     assert grounding_metrics(pred, target, convention="dior_rsvg", width=[None], height=[None])["acc@0.9"] == 1
+
+
+def test_vrsbench_takes_images_without_a_size_for_its_own():
+    target = torch.tensor([[0.0, 0.0, 256.0, 256.0]])
+    pred = torch.tensor([[0.0, 0.0, 256.0, 128.0]])
+    expected = grounding_metrics(pred, target, convention="vrsbench", width=512, height=512)
+    assert grounding_metrics(pred, target, convention="vrsbench") == expected
+    assert expected["miou"] == pytest.approx(26 / 51)
 
 
 def test_oriented_boxes_have_the_plain_convention_only():

@@ -4,8 +4,10 @@ import torch
 from rsreward import gaussian_proximity, iou, oriented_iou, positional_reward
 from rsreward.positional import positional_parts
 
+from .samples import FORMS
 
-@pytest.mark.parametrize("proximity", ["center", "region", "keypoints"])
+
+@pytest.mark.parametrize("proximity", FORMS)
 @pytest.mark.parametrize("oriented", [False, True])
 def test_the_parts_are_those_of_the_reward_to_the_bit(proximity, oriented):
     draw = torch.rand(2, 2000, 4, generator=torch.Generator().manual_seed(0)) * 100
@@ -14,7 +16,7 @@ def test_the_parts_are_those_of_the_reward_to_the_bit(proximity, oriented):
         pred, target = (torch.cat([boxes, boxes[:, :1]], 1).double() for boxes in (pred, target))
     pred[::7] = torch.nan
     pred[3::7, 2] = -1
-    options = {"alpha": 1.7, "beta": 0.3, "proximity": proximity}
+    options = {"alpha": 2.5 if proximity == "wasserstein" else 1.7, "beta": 0.3, "proximity": proximity}
     for rows in (slice(None), slice(0, 60), slice(0, 1), slice(1, 2), slice(0, 0)):
         check(pred[rows], target[rows], options)
     check(pred[:60], target[:1], options)

@@ -51,7 +51,13 @@ def test_intervals_are_those_of_scipys_bootstrap():
         ("acc", (columns["hits"].numpy(),), lambda hits, axis: hits.mean(axis)),
         ("cum", pairs, lambda inside, around, axis: inside.sum(axis) / around.sum(axis)),
     ):
-        options = {"n_resamples": 10000, "method": "percentile", "paired": len(data) > 1, "rng": 0, "vectorized": True}
+        options = {
+            "n_resamples": 10000,
+            "method": "percentile",
+            "paired": len(data) > 1,
+            "random_state": 0,
+            "vectorized": True,
+        }
         wanted = bootstrap(data, statistic, **options).confidence_interval
         assert got[name] == pytest.approx(tuple(wanted), abs=0.05 * (wanted.high - wanted.low))
 

@@ -261,3 +261,39 @@ def test_field_the_truths_of_published_dumps(file, column, options, expected):
     sizes = {"width": 512, "height": 512}
     read = boxes(field(f"dumps/{file}")[0][column], **options, **sizes)
     assert read == [pytest.approx(box, rel=1e-6) for box in expected]
+
+
+@pytest.mark.parametrize(
+    "wrong", [[[1, 2], [3, 2], 5], [[[1, 2, 3, 4], 20], [30, 20], [30, 40]], [[1, 2], None, [3, 4]]]
+)
+def test_corners_among_which_something_else_stands_are_refused(wrong):
+    with pytest.raises(TruthError, match=r"is not a finite number|neither a box nor a list"):
+        read_truth(wrong)
+
+
+def test_a_truth_of_any_depth_is_refused_in_a_sentence():
+    deep = []
+    for _ in range(3000):
+        deep = [deep]
+    for value in (deep, [1, 2, 3, deep], {"bbox": deep}, [[1, 2], [3, 4], deep]):
+        with pytest.raises(TruthError, match="too deep or too long to show"):
+            read_truth(value)
+
+
+def test_a_true_box_of_an_image_of_unknown_size_is_refused_where_the_size_is_needed():
+    for size in ({"width": math.nan, "height": 600}, {"width": 800, "height": math.nan}):
+        for value in (BOX, [[10, 20], [30, 20], [30, 40]]):
+            with pytest.raises(TruthError, match="needs the width and height of the image, and they are not known"):
+                read_truth(value, space="qwen3-vl", **size)
+        assert boxes(BOX, space="pixel", **size) == [BOX]
+
+
+@given(st.lists(st.floats() | st.integers() | st.booleans(), min_size=3, max_size=5))
+def test_a_list_of_plain_corners_is_read_as_its_text_is(numbers):
+    def read(value):
+        try:
+            return read_truth(value, kind="horizontal")
+        except TruthError:
+            return None
+
+    assert read(numbers) == read({"bbox": numbers})

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rsreward import parse_answer, parse_boxes
-from rsreward.watch import NAMES, SIGNS, RewardWatch
+from rsreward import consistency_weight, group_statistics, parse_answer, parse_boxes
+from rsreward.watch import AGAIN, NAMES, SIGNS, RewardWatch, Signs, WeightWatch, cut_off
 
 SIZE = 800
 
@@ -74,6 +74,8 @@ def text_of(sign, truth):
         return [f"[{i % 5}, 0, 799, {795 + i % 5}]" for i in range(len(truth))]
     if sign == "repeated-boxes":
         return [f"[{box}, {box}]" for box in truth.int().tolist()]
+    if sign == "cut-off":
+        return [text.removesuffix("</answer>") for text in near(truth)]
     if sign == "thoughts-unopened":
         return [text.removeprefix("<think>") for text in near(truth)]
     return [str(box) for box in truth.int().tolist()]  # groups-alike
@@ -88,6 +90,89 @@ def test_each_sign_is_told_once_and_counted(sign):
     again = drawn(128, 3).repeat_interleave(4 if sign == "groups-alike" else 1, 0)
     assert add(watch, text_of(sign, again), again) == []
     assert watch.counts[sign] >= 64 + 128
+
+
+def test_what_is_still_off_is_told_again_after_some_looks():
+    watch, told = RewardWatch("pixel"), []
+    for step in range(AGAIN + 2):
+        truth = drawn(256, step)
+        told.append(len(add(watch, text_of("whole-image", truth), truth)))
+    assert told == [1] + [0] * (AGAIN - 1) + [1, 0]
+
+
+def test_where_the_trainer_tells_what_was_cut_off_the_text_is_not_asked():
+    truth = drawn(64)
+    answers = [parse_answer(text) for text in near(truth)]
+    boxes, sizes = parse_boxes(answers), ([SIZE] * 64, [SIZE] * 64)
+    [sentence] = RewardWatch("pixel").add(near(truth), answers, truth, boxes, *sizes, cut=[True] * 30 + [False] * 34)
+    assert sentence.startswith("30 of 64 answers end before they are finished")
+    unfinished = text_of("cut-off", truth)
+    assert RewardWatch("pixel").add(unfinished, answers, truth, boxes, *sizes, cut=[False] * 64) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "think_in_prompt", "unfinished"),
+    [
+        ("<think>a", False, True),
+        ("a", True, True),
+        ("a</think>[1, 2, 3, 4]", True, False),
+        ("[1, 2, 3, 4]", False, False),
+        ("<think>a</think><answer>[1, 2", False, True),
+        ("<think><answer></think><answer>[1, 2, 3, 4]</answer>", False, False),
+    ],
+)
+def test_an_element_that_is_not_closed_says_that_the_answer_was_cut_off(text, think_in_prompt, unfinished):
+    signs = Signs(think_in_prompt)
+    signs.update([text], [parse_answer(text, think_in_prompt)], ["q"])
+    assert signs.counts.get("cut-off", 0) == unfinished
+
+
+@pytest.mark.parametrize(
+    ("completion_ids", "expected"),
+    [
+        ([[5, 2], [5, 6, 2], [5, 6, 7]], [False, False, True]),
+        ([[5, 6], [5, 7], [8, 9]], [True, True, True]),  # not one has ended by itself
+        ([[5, 2], [6, 2]], [False, False]),
+        ([[5, 6, 7]], [False]),
+        ([[], [5]], [False, True]),
+        ([], []),
+    ],
+)
+def test_a_longest_completion_that_ends_like_no_shorter_one_was_cut_off(completion_ids, expected):
+    assert cut_off(completion_ids) == expected
+
+
+def test_signs_of_parts_are_those_of_the_whole():
+    truth = drawn(90)
+    texts = [*text_of("whole-image", truth)[:30], *text_of("repeated-boxes", truth)[30:60], *["[1, 2, 3, 4]"] * 30]
+    answers, questions = [parse_answer(text) for text in texts], [i // 3 for i in range(90)]
+
+    def counted(*bounds):
+        signs = Signs()
+        for low, high in zip((0, *bounds), (*bounds, 90), strict=True):
+            part, some = Signs(), slice(low, high)
+            part.update(texts[some], answers[some], questions[some], whole=[i < 30 for i in range(90)][some])
+            signs.merge(part)
+        return signs.counts, signs.findings()
+
+    assert counted() == counted(30, 45) == counted(3, 60)
+    assert counted()[0] == {"groups-alike": 10, "whole-image": 30, "repeated-boxes": 30}
+
+
+def test_weights_that_are_mostly_at_a_bound_are_told_now_and_then():
+    watch, hopeless = WeightWatch(normalize=True), torch.zeros(32, 8)
+    told = [watch.add(*group_statistics(hopeless)) for _ in range(2 * AGAIN + 2)]
+    assert {share for share, _ in told} == {1}
+    assert [i for i, (_, messages) in enumerate(told) if messages] == [1, 2 * AGAIN + 1]
+    assert told[1][1][0].startswith("64 of 64 groups have a weight at a bound of clip=(0.5, 3.0)")
+
+
+def test_weights_within_their_bounds_are_not_told():
+    watch, ious = WeightWatch(clip=[0.1, 9]), torch.rand(64, 8, generator=torch.Generator().manual_seed(0))
+    assert watch.add(*group_statistics(ious)) == (0, [])
+    half = torch.cat([torch.zeros(64, 8), ious])
+    assert consistency_weight(half, clip=(0.1, 3)).eq(3).float().mean() == 0.5
+    assert WeightWatch(clip=[0.1, 3]).add(*group_statistics(half)) == (0.5, [])
 
 
 def test_unreadable_answers_are_told_when_they_become_more():

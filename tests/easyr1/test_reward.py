@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def test_turned_boxes_in_an_image_that_easyr1_resizes_are_refused():
         ("no JSON", "an object with bbox, width and height"),
         ('{"bbox": [0, 0, 1, 1], "width": 10}', "an object with bbox, width and height"),
         ('{"bbox": [0, 0, 1, 1], "width": 0, "height": 5}', "width and height must be from 1"),
+        (f'{{"bbox": [0, 0, 1, 1], "width": 1{"0" * 400}, "height": 5}}', "width and height must be from 1"),
         ('{"bbox": [0, 0, 1, 1], "width": "8", "height": 5}', "width and height must be from 1"),
         ('{"bbox": null, "width": 8, "height": 5}', "a ground truth needs a box"),
         ('{"bbox": [0, 0, 1], "width": 8, "height": 5}', "ground_truth must hold finite boxes .* row 0"),
@@ -95,6 +97,23 @@ def test_a_wrong_ground_truth_is_refused(truth, sentence):
         loaded(space="pixel")([{"response": GOOD, "response_length": 5, "ground_truth": truth}])
 
 
+def test_a_reward_that_runs_idle_is_told_unless_the_watch_is_off():
+    batch = [asked("[0, 0, 1000, 1000]", bbox=(0, 0, 500, 400 + i)) for i in range(64)]
+    with pytest.warns(UserWarning, match="the reward of EasyR1: 64 of 64 answers are a box of the whole image"):
+        scores = loaded(space="norm1000")(batch)
+    with warnings.catch_warnings(action="error"):
+        assert loaded(space="norm1000", watch=False)(batch) == scores
+
+
 def test_the_space_must_be_named():
     with pytest.raises(TypeError, match="space"):
         loaded()([asked(GOOD)])
+
+
+def test_a_ground_truth_of_any_type_and_depth_is_refused_in_a_sentence():
+    deep = []
+    for _ in range(3000):
+        deep = [deep]
+    for truth in (np.zeros(4), torch.zeros(4), deep, {"bbox": deep, "width": 8, "height": 5}, None):
+        with pytest.raises(ValueError, match=r"a ground truth must be an object|ground_truth must hold finite boxes"):
+            loaded(space="pixel")([{"response": GOOD, "response_length": 5, "ground_truth": truth}])

@@ -12,15 +12,10 @@ from rsreward_qwen_vl.demo import PRESETS, change, run_demo
 from rsreward_qwen_vl.demo_report import reward_cost, write_report
 from rsreward_qwen_vl.model.tiny import build_model, look_once, train_tokenizer
 from rsreward_qwen_vl.model.trained import newest_checkpoint
-from rsreward_qwen_vl.schedule import Schedule
 from rsreward_tools.errors import InputError
 from rsreward_tools.pages.run import write_run_report
+from small import SMALL
 
-SMALL = replace(
-    PRESETS["cpu"],
-    explained=8, sft=Schedule(3, 4, 1e-3), grpo=Schedule(2, 8, 1e-4, group_size=4, max_completion_length=8),
-    width=32, layers=1, vision_width=32, vision_layers=1, held_out=3, samples=1, rollout_groups=2,
-)  # fmt: skip
 METRICS = {"acc@0.5", "acc@0.7", "miou", "parse_rate"}
 
 

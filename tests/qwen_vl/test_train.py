@@ -18,12 +18,9 @@ from rsreward_tools.data.example import read_examples
 from rsreward_tools.data.prompts import TEMPLATE
 from rsreward_tools.errors import InputError
 from safetensors.torch import load_file
+from small import CPU
 
 CONFIGS = Path(rsreward_qwen_vl.__file__).parent / "configs"
-CPU = [
-    "--bf16", "false", "--gradient_checkpointing", "false", "--report_to", "none", "--dataloader_pin_memory", "false",
-    "--logging_steps", "1", "--disable_tqdm", "true", "--lr_scheduler_type", "constant",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

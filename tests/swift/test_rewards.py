@@ -1,5 +1,7 @@
 """The reward functions, called as swift calls them: texts by position, all columns of the batch by name."""
 
+import warnings
+
 import pytest
 from rsreward_swift.options import read_options
 from rsreward_swift.rewards import RSFormat, RSIoU, RSPositional
@@ -31,6 +33,16 @@ def test_the_frame_of_reference_is_used():
     assert call(reward, [GOOD], **columns) == [pytest.approx(1.1)]
 
 
+def test_a_reward_that_runs_idle_is_told_once_by_the_one_reward_that_watches():
+    texts, target = [f"[0, 0, 10, {5 + i}" for i in range(64)], [[0, 0, 9, 9 + i] for i in range(64)]
+    columns = {"target": target, "is_truncated": [True] * 30 + [False] * 34, "finish_reason": ["length"] * 64}
+    with pytest.warns(UserWarning, match="rs_positional: 30 of 64 answers end before they are finished"):
+        RSPositional(options())(texts, trainer_state=None, **columns)
+    with warnings.catch_warnings(action="error"):
+        for reward in (RSIoU(options()), RSPositional(options(watch="false"))):
+            reward(texts, trainer_state=None, **columns)
+
+
 def test_oriented_boxes():
     reward = RSIoU(options(kind="oriented", five="le90"))
     assert call(reward, ["[50, 50, 20, 10, 90]"], target=[[50, 50, 10, 20, 0]]) == [pytest.approx(1)]
@@ -58,6 +70,12 @@ def test_rows_without_a_true_box_have_no_reward():
         ({"target": [[0, 0, 1, 1]], "width": [None], "height": [8]}, "width must be .* row 0 of this batch has None"),
         ({"target": [[0, 0, 1, 1]], "width": [8], "height": ["8"]}, "height must be .* has '8'"),
         ({"target": [[0, 0, 1]], "width": [8], "height": [8]}, "rs_positional: the column 'target' .* row 0"),
+        (
+            {"target": [[0, 0, 1, 1]] * 2, "width": [8], "height": [8]},
+            "the column 'target' has 2 rows for 1 completions",
+        ),
+        ({"target": [[0, 0, 1, 1]], "width": [8], "height": []}, "the column 'height' has 0 rows for 1 completions"),
+        ({"target": [[0, 0, 1, 1]], "width": 8, "height": [8]}, "the column 'width' must be a list .* got int"),
     ],
 )
 def test_a_wrong_dataset_is_refused(columns, sentence):

@@ -1,5 +1,6 @@
 """The weight around swift's functions."""
 
+import warnings
 from types import ModuleType
 
 import pytest
@@ -76,6 +77,13 @@ def test_a_group_with_a_row_without_a_true_box_keeps_weight_1():
     weighted, _, plain = trained(batch, [RSPositional(told), RSFormat(told), RSIoU(told)], [1.0, 1.0, 0.0], told)
     assert torch.equal(weighted[:2], plain[:2])
     assert torch.allclose(weighted[2:], plain[2:] * torch.exp(torch.tensor(1.2 * 0.75 + 0.0625)))
+
+
+def test_weights_that_are_mostly_at_their_bound_are_told():
+    with pytest.warns(UserWarning, match="the consistency weight: 64 of 64 groups have a weight at a bound"):
+        ConsistencyWeight(options()).weights(torch.zeros(64, 2))
+    with warnings.catch_warnings(action="error"):
+        ConsistencyWeight(options(watch="false")).weights(torch.zeros(64, 2))
 
 
 def test_without_the_iou_there_is_no_weight():

@@ -205,6 +205,7 @@ def test_the_command_says_what_it_found(tmp_path):
     [
         (["verl", "out/train.parquet", "--images", ".", "--out", "out/train.parquet"], "is the input itself"),
         (["verl", "out/train.parquet", "--images", ".", "--out", "out"], "--out out is a folder: name a file."),
+        (["verl", "out/train.parquet", "--images", ".", "--out", "JPEGImages/00000.jpg"], "an image of the data set"),
         (["verl", "out/train.parquet", "--images", ".", "--out", "x", "--template", "foo"], "must hold {query}"),
         (["verl", "nope.parquet", "--images", ".", "--out", "x"], "there is no file nope.parquet"),
         (["overlap", "nope.parquet", "out/train.parquet"], "there is no file nope.parquet"),

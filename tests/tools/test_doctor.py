@@ -88,15 +88,37 @@ def test_a_method_of_trl_that_has_moved_is_named(command, tmp_path):
     )
 
 
-def test_a_method_of_verl_that_has_moved_is_named(command):
-    moved = """
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
-PPOTrainerSync._compute_advantage = lambda self, data: data
-"""
-    trial = doctor.PARTS["verl"].trial
-    told, why = state(command, verl=doctor.PARTS["verl"]._replace(trial=moved + trial))
-    assert told == "fails"
-    assert "verl's _compute_advantage takes ['self', 'data'], and not ['self', 'batch', 'metrics']" in why
+MOVED = {
+    "PPOTrainerSync._compute_advantage takes ['self', 'data'], and not ['self', 'batch', 'metrics']": (
+        "verl",
+        "from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync as V\nV._compute_advantage = lambda self, data: 0",
+    ),
+    "torch.vmap is not noticed: is_functorch_wrapped_tensor": (
+        "core",
+        "import torch\ntorch._C._functorch.is_functorch_wrapped_tensor = lambda tensor: False",
+    ),
+    "forward derivatives are not noticed: forward_ad._current_level": (
+        "core",
+        "from rsreward import dispatch\ndispatch.forward_ad = type('moved', (), {'_current_level': -1})",
+    ),
+    "recorders are not noticed: _get_current_dispatch_mode": (
+        "core",
+        "from torch.utils import _python_dispatch as p\np._get_current_dispatch_mode = lambda: None",
+    ),
+    "cannot import name '_get_current_dispatch_mode'": (
+        "core",
+        "from torch.utils import _python_dispatch as p\ndel p._get_current_dispatch_mode",
+    ),
+}
+
+
+@pytest.mark.parametrize("told", MOVED)
+def test_what_has_moved_in_verl_or_torch_is_named(command, told):
+    name, moved = MOVED[told]
+    part = doctor.PARTS[name]
+    found, why = state(command, **{name: part._replace(trial=f"{moved}\n{part.trial}")})
+    assert found == "fails"
+    assert told in why
 
 
 @pytest.mark.parametrize(

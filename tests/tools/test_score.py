@@ -35,6 +35,19 @@ def test_json_has_metrics_and_rewards_of_every_group(tmp_path, rsreward):
     assert set(out["groups"]["b"].values()) == {1, 0}
 
 
+def test_answers_that_say_nothing_are_reported_as_in_training(tmp_path, rsreward):
+    rows = [GOOD | {"completion": f"[0, 0, 999, {990 + i}]", "target": [0, 0, 9, 9 + i], "width": 1000, "height": 1000}
+            for i in range(9)]  # fmt: skip
+    for workers in (1, 2):
+        done = rsreward("score", written(tmp_path, *rows), "--json", "--workers", workers)
+        [found] = json.loads(done.stdout)["watch"]
+        assert (found["finding"], found["rows"], found["of"]) == ("whole-image", 9, 9)
+        assert "9 of 9 answers are a box of the whole image." in done.stderr
+    alike = [row | {"completion": "[1, 2, 3, 4]", "prompt": i // 2} for i, row in enumerate(rows * 2)]
+    done = rsreward("score", written(tmp_path, *alike), "--json", "--cluster", "prompt")
+    assert [found["finding"] for found in json.loads(done.stdout)["watch"]] == ["groups-alike", "same-box"]
+
+
 def test_the_table_names_every_group(tmp_path, rsreward):
     result = rsreward("score", written(tmp_path, GOOD, GOOD | {"log": "b"}), "--by", "log")
     assert result.returncode == 0
@@ -211,10 +224,12 @@ def test_models_names_stand_for_their_spaces(tmp_path):
 
 def test_conventions_count_their_own_way(tmp_path):
     row = GOOD | {"completion": "[10, 10, 13, 13]", "target": [10, 10, 14, 14], "width": 100, "height": 100}
-    found = {name: score_file(written(tmp_path, row), Options(convention=name))["metrics"] for name in CONVENTIONS}
+    of_one = [name for name, rule in CONVENTIONS.items() if not rule.any_true]
+    found = {name: score_file(written(tmp_path, row), Options(convention=name))["metrics"] for name in of_one}
     assert found["plain"]["miou"] == pytest.approx(9 / 16)
     assert found["vrsbench"]["miou"] == found["vrsbench"]["cum_iou"] == pytest.approx(16 / 25)
     assert "acc@0.9" in found["dior_rsvg"]
+    assert found["rsthinker"]["miou"] == pytest.approx(13**2 / 14**2)
 
 
 def test_rows_taken_to_be_of_the_benchmarks_own_size_are_told(tmp_path, rsreward):

@@ -52,6 +52,14 @@ def test_a_pipe_in_a_folder_of_dumps_is_refused(tmp_path, rsreward):
     assert "2.jsonl is a device, a pipe or a socket" in rsreward("score", tmp_path).stderr
 
 
+def test_a_pipe_among_the_images_is_not_waited_for(tmp_path, rsreward):
+    file, page = written(tmp_path, GOOD | {"image": "pipe.png"}), tmp_path / "page.html"
+    os.mkfifo(tmp_path / "pipe.png")
+    result = rsreward("score", file, "--html", page, "--images", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "pipe.png cannot be read as an image" in page.read_text()
+
+
 @pytest.mark.parametrize("length", [1000, 1001, 1999, 2000, 2001, 5000])
 def test_a_line_without_end_is_a_broken_row_and_the_next_is_read(tmp_path, monkeypatch, length):
     monkeypatch.setattr(records, "LONGEST_LINE", 1000)

@@ -87,6 +87,14 @@ def test_entities_are_refused(tmp_path, doctype):
         list(load("dior_rsvg", tmp_path))
 
 
+@pytest.mark.parametrize("encoding", ["of-another", "base64", "utf-7", "utf-16"])
+def test_an_encoding_that_cannot_be_read_is_told_in_a_sentence(tmp_path, encoding):
+    write_voc(tmp_path)
+    changed(tmp_path, FIRST, ("<annotation>", f'<?xml version="1.0" encoding="{encoding}"?><annotation>'))
+    with pytest.raises(InputError, match=r"00000\.xml is not an annotation of dior_rsvg, .*encoding"):
+        list(load("dior_rsvg", tmp_path))
+
+
 def test_split_files_that_overlap_get_the_sentence_that_helps(tmp_path):
     write_voc(tmp_path)
     (tmp_path / "test.txt").write_text("0\n3\n1\n")

@@ -75,6 +75,42 @@ def test_parts_and_boxes_are_logged():
     assert columns["positional_reward/iou"] == [1, 0]
 
 
+@pytest.fixture
+def parsed(monkeypatch):
+    """The texts that the reward functions have really read, one after another."""
+    texts, module = [], rsreward_trl.rewards
+    monkeypatch.setattr(module, "_last_read", ([], False, []))
+    monkeypatch.setattr(
+        module, "parse_answer", lambda text, think: texts.append(text) or rsreward.parse_answer(text, think)
+    )
+    return texts
+
+
+def test_a_batch_is_read_once_for_all_reward_functions(parsed):
+    texts = ["<think>a</think><answer>[0, 0, 10, 10]</answer>", "[0, 0, 5, 10]", "none"]
+    chats = [[{"role": "assistant", "content": text}] for text in texts]
+    boxes, form = as_reward_func(rsreward.positional_reward), as_reward_func(rsreward.format_reward)
+    for completions in (texts, chats, list(texts)):
+        assert boxes(completions=completions, target=[[0, 0, 10, 10]] * 3)[1] == pytest.approx(0.598, abs=1e-3)
+        assert form(completions=completions) == [1, 0, 0]
+        assert boxes.ious(completions, target=[[0, 0, 10, 10]] * 3).tolist() == [1, 0.5, 0]
+    assert parsed == texts
+    assert form(completions=[*texts[:2], texts[0]]) == [1, 0, 1]  # another batch is read anew
+    assert as_reward_func(rsreward.format_reward, think_in_prompt=True)(completions=texts) == [0, 0, 0]
+    assert len(parsed) == 9
+
+
+def test_the_iou_of_a_rewarded_batch_is_that_of_its_boxes_and_of_no_other():
+    first, second, target = ["[0, 0, 10, 10]"], ["[0, 0, 5, 10]"], [[0, 0, 10, 10]]
+    reward = as_reward_func(rsreward.positional_reward)
+    for completions, others in ((first, second), (second, first)):
+        reward(completions=completions, target=target, log_metric=lambda *_: None)
+        assert reward.ious(others, target=target).item() == (1 if others is first else 0.5)
+        reward(completions=completions, target=[None], log_metric=lambda *_: None)
+        assert reward.ious(completions, target=[None]).isnan().all()
+        assert reward.ious(completions, target=target).item() == (1 if completions is first else 0.5)
+
+
 def test_rewards_can_be_pickled():
     for reward in (as_reward_func(rsreward.positional_reward, space="qwen3-vl"), rsreward_trl.format_reward):
         again = pickle.loads(pickle.dumps(reward))  # noqa: S301
@@ -86,30 +122,15 @@ def test_partial_functions_are_rewards_too():
     assert as_reward_func(partial(rsreward.iou), name="iou")(completions=TEXTS, target=[[0, 0, 500, 500]] * 2) == [1, 0]
 
 
-@pytest.mark.parametrize(
-    ("completion", "text"),
-    [
-        ("a", "a"),
-        ([{"role": "assistant", "content": "a"}], "a"),
-        ([{"role": "assistant", "content": [{"type": "text", "text": "a"}]}], "a"),
-        ([{"role": "assistant", "reasoning_content": "why", "content": "a"}], "<think>why</think>a"),
-        ([{"role": "assistant", "content": None}], ""),
-        ([{"role": "assistant", "content": "a"}, {"role": "tool", "content": "b"}], "a"),
-        ([{"role": "assistant", "content": "a"}, {"role": "tool"}, {"role": "assistant", "content": "c"}], "c"),
-        ([], ""),
-    ],
-)
-def test_the_text_of_a_completion(completion, text):
-    assert completion_text(completion) == text
+def test_the_text_of_a_completion_is_what_the_core_reads():
+    assert completion_text is rsreward.answers.completion_text
 
 
-@pytest.mark.parametrize(
-    "completion", [None, 3, {"content": "a"}, ["a"], [{"content": 5}], [{"content": {"a": 1}}], [{"content": [5]}],
-                   [{"content": [{"text": 5}]}], [{"role": "user", "content": "a"}]],
-)  # fmt: skip
-def test_what_is_no_completion_is_named(completion):
-    with pytest.raises(ValueError, match=r"a completion must be a text or |content of a chat message must be a text"):
-        completion_text(completion)
+@pytest.mark.parametrize("side", [torch.tensor([800, 600]), np.array([]), "800", [[800]]])
+def test_a_size_that_is_not_a_number_is_named(side):
+    reward = as_reward_func(rsreward.positional_reward, space="qwen3-vl")
+    with pytest.raises(ValueError, match="positional_reward: width and height must be numbers, and row 0 holds"):
+        reward(completions=["none"], target=[[0, 0, 1, 1]], width=[side], height=[600])
 
 
 @pytest.mark.parametrize("reward", [rsreward.positional_reward, rsreward.set_reward])
@@ -231,6 +252,16 @@ def test_what_does_not_fit_is_told_once_and_counted():
         reward.ious(texts, **columns)  # no new rows
     reward(texts, log_metric=metrics.__setitem__, **columns)
     assert metrics["positional_reward/watch/answers-in-unit"] == 200  # findings are made up ever more seldom
+
+
+def test_completions_that_trl_has_cut_off_are_told_by_their_tokens():
+    reward, (_, columns) = as_reward_func(rsreward.iou, space="qwen3-vl"), in_unit(64)
+    texts = [f"[100, 100, 400, {500 + i}]" for i in range(64)]
+    ids = [[i, 2] if i < 40 else [1, 2, i] for i in range(64)]
+    with pytest.warns(UserWarning, match="iou: 24 of 64 answers end before they are finished"):
+        reward(texts, completion_ids=ids, **columns)
+    with warnings.catch_warnings(action="error"):
+        as_reward_func(rsreward.iou, space="qwen3-vl")(texts, completion_ids=[[1, 2]] * 64, **columns)
 
 
 @pytest.mark.parametrize("reward", [rsreward.positional_reward, rsreward.set_reward])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rsreward_verl import score as rollout_score
 from rsreward_verl.reward import compute_score
 from rsreward_verl.weights import WatchCounts
 from verl.trainer.ppo.metric_utils import process_validation_metrics
@@ -62,6 +63,11 @@ def test_the_configuration_of_the_package_scores_too(tokenizer):
 def test_of_several_outputs_the_last_is_read_to_its_end(tokenizer, outputs):
     extra = run(managed("manager", tokenizer), rollout(tokenizer, outputs, truth(BOX)))["reward_extra_info"]
     assert extra == compute_score("rsvg/test", outputs[-1], truth(BOX))
+
+
+def test_a_ground_truth_that_is_not_a_text_is_refused():
+    with pytest.raises(ValueError, match=r"the ground truth of 'rsvg' must be a JSON string, got dict"):
+        compute_score("rsvg", GOOD, json.loads(truth(BOX)))
 
 
 def test_parts_of_a_good_and_of_a_missing_answer():
@@ -157,6 +163,19 @@ def test_what_does_not_fit_is_told_once_and_counted_for_the_trainer():
         for row in rows:
             scored(row)
     assert WatchCounts()([scored(rows[0])["watch"]]) == {"watch/answers-in-unit": 256}
+
+
+def test_rollouts_at_the_longest_length_are_told_to_be_cut_off(tokenizer):
+    rows = [rollout(tokenizer, [GOOD], truth([80, 160, 240, 300 + i])) for i in range(64)]
+    length = len(rows[0].batch["responses"][0])
+    for longest, count in ((length, 64), (length + 1, 0)):
+        rollout_score._watch.cache_clear()
+        config = verl_config(*OUR_MANAGER, f"data.max_response_length={longest}")
+        manager = load_reward_manager(config, tokenizer, reward_router_address=None)
+        with warnings.catch_warnings(record=True, action="always") as told:
+            results = [run(manager, row)["reward_extra_info"]["watch"] for row in rows]
+        assert WatchCounts()(results).get("watch/cut-off", 0) == count
+        assert any("end before they are finished" in str(each.message) for each in told) == bool(count)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ def test_the_statistics_are_those_of_the_groups():
     assert metrics["consistency/iou_mean"] == pytest.approx(mean.mean().item())
     assert metrics["consistency/iou_var"] == pytest.approx(var.mean().item())
     assert metrics["consistency/weight_mean"] == pytest.approx(sum(weights.values()) / 3)
-    assert metrics["consistency/weight_max"] == max(weights.values())
+    assert metrics["consistency/weight_max"] == max(weights.values()) == 3
+    assert metrics["consistency/weight_at_bound"] == pytest.approx(1 / 3)
 
 
 def test_a_group_with_a_rollout_of_another_reward_keeps_weight_1_and_is_not_counted():

@@ -28,7 +28,7 @@ def prepare(
         str, typer.Argument(help="dior_rsvg, opt_rsvg, vrsbench, rrsis_d, rsvg_hr, fast_t, sota_t or own.")
     ],
     root: Annotated[Path, typer.Argument(help="The folder as its authors publish it; with own, a file or a folder.")],
-    out: Annotated[Path, typer.Option(help="Where train.parquet, val.parquet, test.parquet and report.json go.")],
+    out: Annotated[Path, typer.Option(help="Where train, val, test.parquet, report.json and README.md go.")],
     images: Annotated[Path | None, typer.Option(help="own: the folder below which the images lie.")] = None,
     target_format: Annotated[str | None, typer.Option(help=f"own: what a box is: {', '.join(FORMATS)}.")] = None,
     target_space: Annotated[str | None, typer.Option(help="own: the space of the boxes, if not pixels.")] = None,
@@ -37,7 +37,9 @@ def prepare(
     query_pattern: Annotated[
         str | None, typer.Option(help='own: finds the expression in a question, such as "Locate (.*)"')
     ] = None,
-    one_box: Annotated[bool, typer.Option("--one-box", help="own: leave out questions with several boxes.")] = False,
+    one_box: Annotated[
+        bool, typer.Option("--one-box", help="own: leave out questions with several boxes or none.")
+    ] = False,
     split: Annotated[str | None, typer.Option(help="own: train, val or test, for all.")] = None,
     val_share: Annotated[float | None, typer.Option(min=0, max=1, help="own: of the images without a split.")] = None,
     test_share: Annotated[float | None, typer.Option(min=0, max=1, help="own: the same.")] = None,
@@ -58,6 +60,10 @@ def prepare(
         "--one-box": one_box or None, "--split": split, "--val-share": val_share, "--test-share": test_share,
         "--seed": seed, "--group": group,
     }  # fmt: skip
+    from ..cards import write_card
+    from ..data.card import data_card
+
+    home = None
     with console.status(f"reading {name}") as status:
 
         def progress(n: int) -> None:
@@ -79,12 +85,15 @@ def prepare(
                 progress=progress,
             )  # fmt: skip
         else:
+            from ..data.published import DATASETS
             from ..data.published import prepare as run
 
             if given := [option for option, value in of_own.items() if value is not None]:
                 raise InputError(f"{given[0]} is for one's own data: `rsreward data prepare own`.")
             report = run(name, root, out, progress=progress)
+            home = DATASETS[name].home
     _print_report(report, out)
+    say(write_card(out, data_card(report, home)))
 
 
 def _one_of(option: str, value: str | None, known: Sequence[str]) -> Any:
@@ -150,6 +159,7 @@ def scenes(
     level: Annotated[int, typer.Option(help="How hard, 1 to 4.")] = 2,
     size: Annotated[int, typer.Option(min=32, max=4096, help="Width and height in pixels.")] = 256,
     seed: Annotated[int, typer.Option(min=0, max=999, help="Of the scenes.")] = 0,
+    absent: Annotated[float, typer.Option(min=0, max=1, help="Share that asks for what is not there.")] = 0.0,
 ) -> None:
     """Draw synthetic aerial scenes, in the same schema.
 
@@ -163,7 +173,7 @@ def scenes(
     folder_to_write("the folder", out)
     counts = {"train": train, "val": val, "test": test}
     with console.status("drawing"):
-        write_scenes(out, counts, level=level, size=size, seed=seed)
+        write_scenes(out, counts, level=level, size=size, seed=seed, absent=absent)
     console.print(f"{sum(counts.values()):,} scenes of level {level} -> {out}")
 
 
@@ -175,17 +185,21 @@ def verl(
     paths: Annotated[bool, typer.Option("--paths", help="Store where the images lie, not the images.")] = False,
     template: Annotated[str, typer.Option(help="What the user says, with {query} in it.")] = "",
 ) -> None:
-    """Rows for verl.
+    """Rows for verl. If something asked for is not there, the question says what to write then.
 
     Example: `rsreward data verl data/dior_rsvg/train.parquet --images ~/DIOR-RSVG --out data/verl/train.parquet`
     """
-    from ..data.example import read_examples
-    from ..data.prompts import TEMPLATE, template_holding_query
+    from ..data.example import inside, read_examples
+    from ..data.prompts import TEMPLATE, TEMPLATE_OR_NONE, template_holding_query
     from ..data.verl_rows import verl_rows, write_parquet
 
     asked = template_holding_query(template or TEMPLATE)
     file_to_write("--out", out, [file])
     examples = list(read_examples(file))
+    if out.exists() and any(same(out, inside(images, example.image)) for example in examples):
+        raise InputError(f"--out {out} is an image of the data set: choose another file.")
+    if not template and not all(example.boxes for example in examples):
+        asked = TEMPLATE_OR_NONE  # for all of them: who is asked otherwise where nothing is there need not look
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -35,13 +35,24 @@ PARTS = {
         "",
         """
 import torch
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
 from rsreward import dispatch, iou
 boxes = torch.tensor([[0.0, 0, 2, 2], [0, 0, 4, 4]]), torch.tensor([[1.0, 1, 3, 3], [0, 0, 4, 4]])
 for name in ("plain", "cpu"):
     with dispatch.implementation(name):
         found = iou(*boxes)
     assert torch.allclose(found, torch.tensor([1 / 7, 1.0])), f"the {name} IoUs of 1/7 and 1 are {found.tolist()}"
-print("the plain and the NumPy formulas give the same")
+seen = []
+torch.vmap(lambda box: seen.append(dispatch._in_vmap(box)) or box)(boxes[0])
+assert seen == [True] and not dispatch._in_vmap(boxes[0]), "torch.vmap is not noticed: is_functorch_wrapped_tensor"
+with forward_ad.dual_level():
+    seen.append(dispatch._forward_derivative())
+assert seen[1] and not dispatch._forward_derivative(), "forward derivatives are not noticed: forward_ad._current_level"
+with TorchDispatchMode():
+    seen.append(dispatch._recorder())
+assert seen[2] and not dispatch._recorder(), "recorders are not noticed: _get_current_dispatch_mode"
+print("the plain and the NumPy formulas give the same; torch says when values alone are wanted")
 """,
     ),
     "triton": Part(
@@ -79,9 +90,9 @@ import inspect
 import rsreward_verl.trainer, rsreward_verl.reward
 from rsreward_verl import trainer
 own = getattr(trainer, "SpatialConsistencyTrainerSync", None)
-if own is not None:
-    mine, verls = (list(inspect.signature(c._compute_advantage).parameters) for c in own.__mro__[1:3])
-    assert mine == verls, f"verl's _compute_advantage takes {verls}, and not {mine}"
+for kind in own.__mro__[1].__subclasses__() if own else ():
+    mine, verls = (list(inspect.signature(c._compute_advantage).parameters) for c in kind.__mro__[1:3])
+    assert mine == verls, f"verl's {kind.__mro__[2].__name__}._compute_advantage takes {verls}, and not {mine}"
 print(f"compute_advantage{' and _compute_advantage are' if own else ' is'} as expected")
 """,
     ),

@@ -9,6 +9,7 @@ from ..errors import InputError
 from .terminal import console
 
 PICTURES, DATA = (".png", ".svg"), (".csv", ".parquet")
+PROXIMITIES = ("center", "region", "keypoints", "wasserstein")
 NAMES = ("iou", "giou", "diou", "positional")
 MOST = 12  # panels of one picture
 
@@ -18,9 +19,9 @@ def landscape(
     reward: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(NAMES)}; repeatable. All of them.")
     ] = None,
-    alpha: Annotated[list[float] | None, typer.Option(help="Of the positional reward; repeatable.")] = None,
+    alpha: Annotated[list[float] | None, typer.Option(help="Of the positional reward's Gaussian; repeatable.")] = None,
     beta: Annotated[list[float] | None, typer.Option(help="Of the positional reward; repeatable.")] = None,
-    proximity: Annotated[list[str] | None, typer.Option(help="center, region or keypoints; repeatable.")] = None,
+    proximity: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(PROXIMITIES)}; repeatable.")] = None,
     target: Annotated[str, typer.Option(help="The true box x1,y1,x2,y2 in pixels.")] = "480,260,560,300",
     size: Annotated[str, typer.Option(help="Width and height of the image in pixels, as WxH.")] = "800x600",
 ) -> None:

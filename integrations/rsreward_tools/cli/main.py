@@ -1,11 +1,13 @@
 """The command `rsreward`: its own commands and those that other packages add."""
 
+import os
 import sys
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated
 
 from ..errors import InputError
+from ..files import disk_is_full
 
 try:
     import typer
@@ -65,12 +67,18 @@ def report(run: Annotated[Path, typer.Argument(help="The folder of a run of sft,
 def main() -> None:
     """Run the command. A mistake of the user's is one sentence and exit code 2."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush()
     except SystemExit as end:
         stop = getattr(end.__context__, "__cause__", None)
         if isinstance(stop, KeyboardInterrupt):  # typer has made exit code 130 of it
-            say(" ".join(["stopped.", *getattr(stop, "__notes__", ())]))
+            _say_stopped(stop)
         raise
+    except KeyboardInterrupt as stop:  # before typer was at work, or after it
+        _say_stopped(stop)
+        sys.exit(130)
     except InputError as error:
         print("\n".join(map(printable, f"rsreward: {error}".split("\n"))), file=sys.stderr)
         sys.exit(2)
@@ -82,7 +90,21 @@ def main() -> None:
         say(f"{command} needs {error.name}, which is not installed: pip install 'rsreward[{extra}]'.")
         sys.exit(2)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and not disk_is_full(error):
             raise
-        say(f"{error.filename}: {error.strerror}.")
+        say(f"{error.filename or 'what was to be written'}: {error.strerror}.")
         sys.exit(2)
+
+
+def _say_stopped(stop: KeyboardInterrupt) -> None:
+    say(" ".join(["stopped.", *getattr(stop, "__notes__", ())]))
+
+
+def _flush() -> None:
+    """Write what was printed now: while Python ends it is too late for a sentence."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # it would be tried again
+        raise InputError(f"standard output cannot be written: {error.strerror}.") from None

@@ -12,7 +12,13 @@ from .frame_options import Five, Hull, ImageSize, MaxPixels, MinPixels, Order, T
 from .terminal import ProgressBars, printable, say, table_of, wide_console
 
 Kind = Annotated[str, typer.Option(help="'horizontal' or 'oriented'; targets may be lists of boxes.")]
-Convention = Annotated[str, typer.Option(help="Count as this benchmark: plain, dior_rsvg, vrsbench, opt_rsvg, refgeo.")]
+Convention = Annotated[
+    str,
+    typer.Option(
+        help="Count as this benchmark: plain, dior_rsvg, vrsbench, opt_rsvg, refgeo. To reproduce figures that others "
+        "published: rsthinker, lhrs_bot, earthdial."
+    ),
+]
 CompletionField = Annotated[str | None, typer.Option(help="The field of the completions, if not 'completion'.")]
 TargetField = Annotated[str | None, typer.Option(help="The field of the true boxes, if not 'target'.")]
 Cluster = Annotated[
@@ -59,6 +65,8 @@ def score(
 
     Example: `rsreward score rollouts.jsonl --space qwen2.5-vl --by log --html report.html`
     """
+    from rsreward import CONVENTIONS
+
     from ..files import file_to_write
     from ..score.broken import count_broken
     from ..score.frames import describe, framed
@@ -97,7 +105,7 @@ def score(
         about |= {"cluster": cluster or "", "without size": describe_unsized(result, convention)}
         say(page.write(result, about))
     _say_what_is_missing(result, convention)
-    say_findings(result["frame"])
+    say_findings(result["frame"] + result["watch"])
     if as_json:
         print(json.dumps(result))
         return
@@ -105,7 +113,8 @@ def score(
     for table in score_tables(result, groups, wide_console.width):
         wide_console.print(table)
     unread = round(result["rows"] * (1 - result["metrics"]["parse_rate"]))
-    notes = [f"{unread} of {result['rows']} answers could not be read; they count as IoU 0."] if unread else []
+    counted = "they count as IoU 0" if CONVENTIONS[convention].counts_unread else "this convention leaves them out"
+    notes = [f"{unread} of {result['rows']} answers could not be read; {counted}."] if unread else []
     notes += [f"{count_broken(result['broken_rows'])}."] if result["broken_rows"] else []
     print(" ".join([*notes, "Below each value: its 95 % interval."]))
 
@@ -183,13 +192,17 @@ def compare(
 
 
 def _say_what_is_missing(result: dict[str, Any], convention: str) -> None:
-    """On stderr: rows that were left out, and rows whose image has no size."""
+    """On stderr: rows that were left out, rows whose image has no size, and what the convention is for."""
+    from rsreward import CONVENTIONS
+
     from ..score.broken import count_broken, describe_broken
     from ..score.totals import describe_unsized
 
     if result["broken_rows"]:
         say(f"{count_broken(result['broken_rows'])}: {'; '.join(describe_broken(result))}.")
     say(describe_unsized(result, convention))
+    if CONVENTIONS[convention].to_reproduce:
+        say(f"--convention {convention} reproduces published figures; docs/referee.md says what it does to them.")
 
 
 def say_findings(found: list[dict[str, Any]]) -> None:

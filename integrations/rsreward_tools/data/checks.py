@@ -5,6 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from rsreward.checks import shown
 from rsreward.coordinates import MAX_SIDE
 
 from ..errors import InputError
@@ -90,7 +91,7 @@ def _example(record: Record, size: Size, dataset: str) -> Iterator[Example | Fla
         oriented = None
     category = record.category
     if category is not None and not isinstance(category, str):
-        yield Flaw(where, f"its category {category!r:.50} is not a text", True)
+        yield Flaw(where, f"its category {shown(category, 50)} is not a text", True)
         category = f"{category!s:.50}"
     try:
         (category or "").encode()

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rsreward.checks import shown
+
 from ..errors import InputError
 from ..files import regular_file, writing
 
@@ -149,7 +151,7 @@ def _checked(row: dict[str, Any], number: int, path: Path) -> Example:
         fits, wanted = _COLUMNS[name]
         if not fits(value):
             raise InputError(
-                f"{path}, row {number}: the column {name} holds {value!r:.80}, which is not {wanted}: "
+                f"{path}, row {number}: the column {name} holds {shown(value, 80)}, which is not {wanted}: "
                 "make the file with `rsreward data prepare`."
             )
     return Example(**row)

@@ -68,7 +68,7 @@ def prepare_own(
         source: a file of rows or in COCO's form; a folder with such files named train, val and test; or DOTA's labels.
         images: the root folder of the images. None: the folder of the source.
         reading, pattern: as in `load_rows`.
-        one_box: whether questions with several boxes are left out; `grpo` and `evaluate` take those with one.
+        one_box: whether questions with several boxes or none are left out; `grpo` and `evaluate` take those with one.
 
     Returns:
         What `report.json` holds, see `rsreward_tools.data.published.prepare`.
@@ -81,7 +81,7 @@ def prepare_own(
     if one_box:
         items = [
             Flaw(item.source_id, f"it has {len(item.boxes)} boxes, and --one-box leaves out such questions", False)
-            if isinstance(item, Example) and len(item.boxes) > 1
+            if isinstance(item, Example) and len(item.boxes) != 1
             else item
             for item in items
         ]
@@ -132,7 +132,7 @@ def notes(items: Iterable[Example | Flaw], examples: list[Example]) -> list[str]
     for example in examples:
         splits.setdefault(example.image, set()).add(example.split)
     torn = sorted(image for image, of in splits.items() if len(of) > 1)
-    several = sum(len(example.boxes) > 1 for example in examples)
+    several, absent = sum(len(e.boxes) > 1 for e in examples), sum(not e.boxes for e in examples)
     said = []
     if len(out_of) > len(examples) / 10:
         said.append(
@@ -143,6 +143,11 @@ def notes(items: Iterable[Example | Flaw], examples: list[Example]) -> list[str]
         said.append(f"{len(torn):,} images are in two splits, such as {torn[0]}: do not test on what you train on.")
     if several:
         said.append(f"{several:,} questions have several boxes: grpo and evaluate take those with one (--one-box).")
+    if absent:
+        said.append(
+            f"{absent:,} questions have no box, so nothing is to be found: grpo and evaluate leave no room for that "
+            "(--one-box); verl asks such data with a template that says what to write."
+        )
     return said + _findings(examples)
 
 

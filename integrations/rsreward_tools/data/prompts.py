@@ -11,6 +11,8 @@ TEMPLATE = (
     "then give its box as [x1, y1, x2, y2] within <answer> </answer>."
 )
 
+TEMPLATE_OR_NONE = TEMPLATE.replace("y2]", "y2], or none if it is not there,")
+
 
 def instruction(query: str, template: str = SHORT) -> str:
     """What the user says.

@@ -63,7 +63,8 @@ def positional_rewards(alphas: list[float], betas: list[float], proximities: lis
     for proximity, alpha, beta in product(proximities, alphas, betas):
         reward = partial(positional_reward, alpha=alpha, beta=beta, proximity=proximity)
         reward(unit, unit)
-        rewards[f"positional, {proximity}, alpha {alpha:g}, beta {beta:g}"] = reward
+        width = "" if proximity == "wasserstein" else f" alpha {alpha:g},"
+        rewards[f"positional, {proximity},{width} beta {beta:g}"] = reward
     return rewards
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from ..errors import InputError
+from ..files import read_file, regular_file, write_whole
 from . import render
 from .charts import curves
 from .pictures import png
@@ -51,20 +52,24 @@ def write_run_report(run: Path) -> Path:
         run=run.name,
         plan=_lines(plan or {}),
         curves=curves({title: of for title, of in points.items() if of}),
-        pictures={path.stem.replace("_", " "): png(Image.open(path)) for path in pictures[::-1][::step][::-1]},
+        pictures={
+            path.stem.replace("_", " "): png(Image.open(regular_file(path))) for path in pictures[::-1][::step][::-1]
+        },
         **_tables(results) if results else {},
     )
     path = run / "report.html"
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page)
     return path
 
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = read_file(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}.") from None
 
 

@@ -11,7 +11,7 @@ from rsreward import corners
 from rsreward.boxes import centre_offset
 
 from ..errors import InputError
-from ..files import writing
+from ..files import regular_file, writing
 from ..score.broken import MOST_REASONS, describe_broken
 from ..score.measure import Scored, tensors
 from ..score.rows import Row
@@ -155,7 +155,7 @@ class ScoreReport:
             file = (root / name).resolve()
             if not file.is_relative_to(root):
                 return None, None, f"{name} lies outside the folder of images"
-            with Image.open(file) as image:
+            with Image.open(regular_file(file)) as image:
                 size = image.size
                 image.draft("RGB", (PICTURE, PICTURE))
                 image.thumbnail((PICTURE, PICTURE))

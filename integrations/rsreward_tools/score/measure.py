@@ -31,6 +31,7 @@ from rsreward import (
 )
 from rsreward.frame import FrameCheck
 from rsreward.polygons import hull_of_oriented
+from rsreward.watch import Signs, covers_image, first_boxes
 
 from ..errors import InputError
 from .options import FROM_TARGET, Options
@@ -40,7 +41,6 @@ from .rows import Broken, Row, read_rows
 T = TypeVar("T")
 Columns = dict[str, NDArray[Any]]
 LOOKED_AT = 32  # rows of a chunk whose image files are opened for their sizes
-SET_THRESHOLDS = CONVENTIONS["plain"].thresholds
 
 
 class Scored(NamedTuple):
@@ -52,6 +52,7 @@ class Scored(NamedTuple):
         preds: the boxes used of each.
         columns: `(N,)` each: what the rows add to the sums. Arrays, for they are sent from one process to another.
         frame: whether sizes, targets and answers fit together.
+        signs: of answers that say nothing, or all the same.
     """
 
     rows: list[Row]
@@ -59,6 +60,7 @@ class Scored(NamedTuple):
     preds: list[list[list[float]]]
     columns: Columns
     frame: FrameCheck
+    signs: Signs
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Measured:
         clusters: the cluster of each row, where there are some.
         answers: how many answers there are of each dialect, kind and problems.
         unsized: how many rows have no width and height.
-        frame: whether sizes, targets and answers of these rows fit together.
+        frame, signs: what is off in these rows, see `Scored`.
         broken: the rows that could not be scored.
         written: the lines of all rows, if they were asked for.
         scored: the rows themselves, if they were asked for.
@@ -83,6 +85,7 @@ class Measured:
     answers: Counter[tuple[str, str, tuple[str, ...]]] = field(default_factory=Counter)
     unsized: int = 0
     frame: FrameCheck | None = None
+    signs: Signs | None = None
     broken: list[Broken] = field(default_factory=list)
     written: bytes = b""
     scored: Scored | None = None
@@ -107,7 +110,7 @@ def measure(
         measured.groups = _groups(rows, options.by)
         measured.clusters = [row.cluster for row in rows if row.cluster is not None]
         measured.answers = Counter((answer.dialect, answer.kind, answer.problems) for answer in scored.answers)
-        measured.frame = scored.frame
+        measured.frame, measured.signs = scored.frame, scored.signs
         measured.unsized = sum(row.width is None for row in rows)
         measured.scored = scored if keep else None
     if write:
@@ -118,18 +121,18 @@ def measure(
 
 def ratios_of(options: Options, several: bool) -> dict[str, tuple[str, str]]:
     """The metrics of rows with one box, or with several, as ratios of columns."""
+    rule = CONVENTIONS[options.convention]
     if not several:
-        rewards = ("positional_reward", "format_reward")
-        return CONVENTIONS[options.convention].ratios | {name: (name, "rows") for name in rewards}
-    if options.convention != "plain" or set(options.by) & set(FROM_TARGET):
-        raise InputError("targets are lists of boxes: --convention, --by @size and --by @region are for one box a row.")
-    ratios = {}
-    for k in SET_THRESHOLDS:
-        for name, divisor in (("precision", "predictions"), ("recall", "targets"), ("f1", "mean_boxes")):
-            ratios[f"{name}@{k}"] = (f"hits@{k}", divisor)
-    return (
-        ratios | {name: (name, "rows") for name in ("set_reward", "format_reward")} | {"parse_rate": ("read", "rows")}
-    )
+        if rule.any_true:
+            raise InputError(f"--convention {options.convention} is for targets that are lists of boxes: leave it out.")
+        return rule.ratios | {name: (name, "rows") for name in ("positional_reward", "format_reward")}
+    if (options.convention != "plain" and not rule.any_true) or set(options.by) & set(FROM_TARGET):
+        raise InputError(
+            "targets are lists of boxes: --by @size, --by @region and conventions but earthdial are for one box a row."
+        )
+    none = {"none_precision": ("none_right", "none"), "none_recall": ("none_right", "empty_targets")}
+    rewards = {name: (name, "rows") for name in ("set_reward", "format_reward")}
+    return rule.set_ratios | none | rewards | {"parse_rate": ("read", "rows")}
 
 
 def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored:
@@ -138,7 +141,8 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     ratios_of(options, several)  # refuses what sets cannot be counted by
     completions = [row.completion for row in rows]
     thinks = bool(options.think_in_prompt)
-    answers = [parse_answer(text, thinks) for text in completions]
+    repeats = CONVENTIONS[options.convention].any_true
+    answers = [parse_answer(text, thinks, repeats=repeats) for text in completions]
     sides = ((row.width or nan, row.height or nan) for row in rows)
     width, height = torch.from_numpy(np.fromiter(chain.from_iterable(sides), np.float64)).view(-1, 2).unbind(1)
     sizes: dict[str, Any] = {"width": width, "height": height}
@@ -156,8 +160,12 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     targets: Any = target.split([len(row.target) for row in rows]) if several else target
     frame = FrameCheck(options.coordinates, options.kind, options.convention)
     frame.update(answers, targets, **sizes, **_sizes_of_files(rows, options.images))
+    signs = Signs(thinks)
+    questions = [row.cluster or repr(row.target) for row in rows]
+    whole = covers_image(first_boxes(pred) if several else pred, width, height)
+    signs.update(completions, answers, questions, whole=whole, rollouts=options.cluster is not None)
     if several:
-        columns = _set_columns(pred, targets, [answer.says_none for answer in answers])
+        columns = _set_columns(pred, targets, [answer.says_none for answer in answers], options.convention)
     else:
         columns = grounding_columns(pred, target, convention=options.convention, **sizes)
         columns["positional_reward"] = positional_reward(pred, target)
@@ -165,7 +173,7 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
         completions, answers=answers, require_box=not several, kind=kind, think_in_prompt=thinks
     )
     preds = [[box for box in of.view(-1, of.shape[-1]).tolist() if isfinite(sum(box))] for of in pred] if boxes else []
-    return Scored(rows, answers, preds, {name: values.numpy() for name, values in columns.items()}, frame)
+    return Scored(rows, answers, preds, {name: values.numpy() for name, values in columns.items()}, frame, signs)
 
 
 def _sizes_of_files(rows: list[Row], images: Path | None) -> dict[str, Any]:
@@ -185,17 +193,24 @@ def _sizes_of_files(rows: list[Row], images: Path | None) -> dict[str, Any]:
     return dict(zip(("image_width", "image_height"), map(list, zip(*sizes, strict=True)), strict=True))
 
 
-def _set_columns(preds: Sequence[Tensor], targets: Sequence[Tensor], none: Sequence[bool]) -> dict[str, Tensor]:
-    counts = [
-        set_metrics([pred], [target], thresholds=SET_THRESHOLDS) for pred, target in zip(preds, targets, strict=True)
-    ]
-    names = ("predictions", "targets", *(f"hits@{k}" for k in SET_THRESHOLDS))
+def _set_columns(
+    preds: Sequence[Tensor], targets: Sequence[Tensor], none: Sequence[bool], convention: str
+) -> dict[str, Tensor]:
+    counts = [set_metrics([pred], [target], convention=convention) for pred, target in zip(preds, targets, strict=True)]
+    names = ("predictions", "targets", *(f"hits@{k}" for k in CONVENTIONS[convention].thresholds))
     columns = {name: torch.tensor([count[name] for count in counts]) for name in names}
     return columns | {
         "mean_boxes": (columns["predictions"] + columns["targets"]) / 2,
+        **_none_columns(columns, none),
         "read": (columns["predictions"] > 0) | ((columns["targets"] == 0) & torch.tensor(none)),
         "set_reward": set_reward(preds, targets),
     }
+
+
+def _none_columns(columns: dict[str, Tensor], none: Sequence[bool]) -> dict[str, Tensor]:
+    """Which answers say that there is nothing, which truths do, and where both agree."""
+    said, empty = torch.tensor(none), columns["targets"] == 0
+    return {"none": said, "empty_targets": empty, "none_right": said & empty}
 
 
 def tensors(columns: Columns) -> dict[str, Tensor]:

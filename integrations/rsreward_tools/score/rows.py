@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from rsreward import Space
 from rsreward.answers import completion_text
+from rsreward.checks import shown
 from rsreward.coordinates import MAX_SIDE
-from rsreward.truth import Truth, read_truth
+from rsreward.truth import Truth, is_corners, read_truth
 
 from ..errors import InputError
 from .options import FROM_TARGET, Options
@@ -181,7 +182,7 @@ def _sides(record: dict[str, Any], options: Options) -> tuple[float | None, floa
         sides = _size_in_one(record) or options.size or sides
     for side, value in zip(SIZES, sides, strict=True):
         if value is not None and not (_number(value) and 1 <= value <= MAX_SIDE):
-            raise InputError(f": {side!r} must be a number of pixels, got {value!r:.200}.")
+            raise InputError(f": {side!r} must be a number of pixels, got {shown(value, 200)}.")
     return sides
 
 
@@ -210,7 +211,7 @@ def _true_boxes(
 ) -> Truth:
     """The true boxes of a row; whether they are a list is as it is in all rows."""
     if options.plain_targets and isinstance(value, list) and value:  # most; what `read_truth` gives, in less time
-        is_plain = _is_corners if options.kind == "horizontal" else _is_turned
+        is_plain = is_corners if options.kind == "horizontal" else _is_turned
         if not several and is_plain(value):
             return Truth([value], options.kind, False)
         if several is not False and all(map(is_plain, value)):
@@ -225,15 +226,7 @@ def _true_boxes(
     if several is None or several == truth.several or (several and isinstance(value, str)):
         return truth._replace(several=truth.several if several is None else several)
     form = "a list of boxes, as in the first row" if several else "one box"
-    raise InputError(f": {name!r} must be {form}, got {value!r:.200}.")
-
-
-def _is_corners(box: Any) -> bool:
-    """Whether these are the corners of a horizontal box in plain numbers."""
-    if not isinstance(box, list) or len(box) != 4 or not PLAIN_NUMBERS.issuperset(map(type, box)):
-        return False
-    x1, y1, x2, y2 = box
-    return bool(-LARGEST < x1 <= x2 < LARGEST and -LARGEST < y1 <= y2 < LARGEST)
+    raise InputError(f": {name!r} must be {form}, got {shown(value, 200)}.")
 
 
 def _is_turned(box: Any) -> bool:

@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rsreward import CONVENTIONS, Tally
 from rsreward.answers import READ_AS
 from rsreward.frame import FrameCheck
+from rsreward.watch import Signs
 
 from ..errors import InputError
 from ..files import file_to_write, writing
@@ -27,6 +28,7 @@ from .rows import first_several
 
 MOST_GROUPS, GROUP_BUCKETS = 1000, 256
 OTHER_KIND = "other kind"  # numbers were read, such as a point, and they are no box of the kind that is asked for
+C = TypeVar("C", FrameCheck, Signs)
 Report = Callable[[int, int], None]  # of the bytes read, and of their number in all
 
 
@@ -43,6 +45,7 @@ class Totals:
         broken: the rows that could not be scored.
         unsized: how many scored rows have no width and height, where these would have counted.
         frame: whether sizes, targets and answers fit together.
+        signs: of answers that say nothing, or all the same.
     """
 
     options: Options
@@ -53,6 +56,7 @@ class Totals:
     broken: BrokenRows = field(default_factory=BrokenRows)
     unsized: int = 0
     frame: FrameCheck | None = None
+    signs: Signs | None = None
 
     def add(self, measured: Measured) -> None:
         """Add a chunk."""
@@ -80,7 +84,7 @@ class Totals:
             self.problems.setdefault(dialect, Counter()).update(named)
         if self.options.assumes_sizes:
             self.unsized += measured.unsized
-        self.frame = merged(self.frame, measured.frame)
+        self.frame, self.signs = merged(self.frame, measured.frame), merged(self.signs, measured.signs)
 
     def result(self) -> dict[str, Any]:
         """As `score_file` returns it."""
@@ -93,6 +97,7 @@ class Totals:
             **self.broken.result(),
             "rows_without_size": self.unsized,
             "frame": findings(self.frame, self.options),
+            "watch": [finding.as_dict() for finding in self.signs.findings()] if self.signs else [],
             "metrics": {"rows": tally.rows} | tally.compute(),
             "intervals": tally.intervals(),
             "groups": {name: {"rows": group.rows} | group.compute() for name, group in groups.items()},
@@ -101,7 +106,7 @@ class Totals:
         }
 
 
-def merged(check: FrameCheck | None, other: FrameCheck | None) -> FrameCheck | None:
+def merged(check: C | None, other: C | None) -> C | None:
     """The checks of two parts as one."""
     if check is None or other is None:
         return check or other
@@ -146,10 +151,12 @@ def score_file(
     Returns:
         `rows` that were scored, `broken_rows` that were not, `broken` with what is wrong with the first ten,
         `broken_reasons` with the rows and the first places of each reason, `rows_without_size`; `frame` with what
-        `rsreward.frame` finds, each with `finding`, `rows`, `of` and `message`; `metrics` and their 95 % `intervals`
-        over all rows; `groups` and `group_intervals` for each value of `by` ("all" without it; "field=value" where
-        there are several): the rows, the convention's metrics, `positional_reward` and `format_reward`, for sets
-        `precision@k`, `recall@k`, `f1@k`, `set_reward`, `format_reward` and `parse_rate`; `problems` by dialect.
+        `rsreward.frame` finds and `watch` with the signs of `rsreward.watch`, each with `finding`, `rows`, `of` and
+        `message`; `metrics` and their 95 % `intervals` over all rows; `groups` and `group_intervals` for each value of
+        `by` ("all" without it; "field=value" where there are several): the rows, the convention's metrics,
+        `positional_reward` and `format_reward`, for sets
+        `precision@k`, `recall@k`, `f1@k`, `none_precision`, `none_recall`, `set_reward`, `format_reward` and
+        `parse_rate`; `problems` by dialect.
 
     Raises:
         InputError: naming the option or the file that is wrong, or what is wrong with the first row if all are broken.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 INSTALLED = find_spec("triton") is not None
+PROXIMITIES = ("center", "region", "keypoints")  # that the kernels have
 
 
 @cache
@@ -37,8 +38,8 @@ def iou(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float, over: str) -> Tensor | None:
-    """`positional.gaussian_proximity` of horizontal boxes."""
-    if target.shape[-1] == 5:
+    """`positional.gaussian_proximity` of horizontal boxes, but for the Wasserstein distance."""
+    if target.shape[-1] == 5 or over not in PROXIMITIES:
         return None
     from .paired import paired
 
@@ -46,7 +47,9 @@ def gaussian_proximity(pred: Tensor, target: Tensor, *, alpha: float, over: str)
 
 
 def positional_reward(pred: Tensor, target: Tensor, *, alpha: float, beta: float, proximity: str) -> Tensor | None:
-    """`positional.positional_reward`; of oriented boxes not with the region's proximity."""
+    """`positional.positional_reward` where a kernel has it: not the Wasserstein distance, nor oriented regions."""
+    if proximity not in PROXIMITIES:
+        return None
     if target.shape[-1] == 4:
         from .paired import paired
 

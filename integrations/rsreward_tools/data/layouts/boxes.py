@@ -27,6 +27,8 @@ class Reading:
 def read_boxes(value: Any, reading: Reading, width: int, height: int) -> tuple[Boxes, Boxes | None]:
     """The horizontal boxes of a truth, and its oriented ones where it is written in five numbers or in corners.
 
+    An empty list, or a text that says "none", is the truth of what is not in the image.
+
     Raises:
         ValueError: if it is not a box or a list of boxes, or lies within one pixel.
 
@@ -36,7 +38,7 @@ def read_boxes(value: Any, reading: Reading, width: int, height: int) -> tuple[B
     options: Any = {"format": reading.format, "space": reading.space, "width": width, "height": height}
     boxes = read_truth(value, kind="horizontal", **options).boxes
     if not boxes:
-        raise ValueError("it has no box")
+        return [], None
     small = next((box for box in boxes if all(0 <= v <= 1 for v in box)), None)
     if small and max(width, height) > 2:
         raise ValueError(f"its box {small} lies within one pixel: if it is written in 0..1, say --target-space unit")

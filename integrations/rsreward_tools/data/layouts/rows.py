@@ -102,11 +102,14 @@ def _swift(objects: Any, asked: str) -> Iterator[tuple[str, Any, Reading]]:
     boxes, refs, kind = objects["bbox"], objects.get("ref") or [], objects.get("bbox_type") or "real"
     if kind not in SWIFT:
         raise ValueError(f"its bbox_type {kind!r:.40} is neither real nor norm1")
-    if not boxes:
-        raise ValueError("its objects have no bbox")
+    if not boxes and refs:
+        raise ValueError(f"its objects have {len(refs)} ref and no bbox")
     if not refs and ("<ref-object>" in asked or not asked):
         raise ValueError("its objects have no ref, and no message asks a question")
     refs = refs or [asked]
+    if not boxes:
+        yield asked, [], SWIFT[kind]
+        return
     if len(set(refs)) == 1:
         refs = refs[:1] * len(boxes)
     if len(refs) != len(boxes):

@@ -33,7 +33,7 @@ def parse_xml(data: bytes) -> ET.Element:
     parser.EntityDeclHandler = parser.ExternalEntityRefHandler = parser.SkippedEntityHandler = _refuse
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # the latter: an encoding that Python does not know
         raise ValueError(str(error)) from None
     return builder.close()
 

@@ -1,106 +1,20 @@
 """Acc@k, mean IoU and cumIoU under the named conventions of the benchmarks, and what to break them down by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .boxes import area, iou
-from .checks import check_tensors
-from .coordinates import Sizes, to_pixels
-from .oriented import oriented_iou
+from ..boxes import area, iou
+from ..checks import check_tensors
+from ..coordinates import Sizes, to_pixels
+from ..oriented import oriented_iou
+from .conventions import Convention, convention_named, is_readable
 from .tally import Tally
 
 SMALL, MEDIUM = 32**2, 96**2
 REGIONS = tuple(f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right"))
-
-
-@dataclass(frozen=True)
-class Convention:
-    """How a benchmark counts. In all of them a prediction that could not be read counts as IoU 0.
-
-    Attributes:
-        thresholds: the k of Acc@k.
-        closed: whether an IoU of just k counts.
-        order_corners: whether an inverted prediction is put right; else it scores 0.
-        clip: whether predictions are cut to the image.
-        scale: what the image's width and height are in the units that boxes are compared in; None: pixels.
-        whole: whether coordinates are cut to whole numbers of these units.
-        plus_one: whether a box ends one unit after x2, y2, as if they named its last pixel.
-        cum_iou: whether the sum of intersections over the sum of unions, in these units, is reported.
-        failures_in_union: whether predictions that could not be read add the true area to the sum of unions.
-        side: of the benchmark's images in pixels, all squares: their size where none is given.
-    """
-
-    thresholds: tuple[float, ...] = (0.5, 0.7)
-    closed: bool = True
-    order_corners: bool = False
-    clip: bool = False
-    scale: float | None = None
-    whole: bool = False
-    plus_one: bool = False
-    cum_iou: bool = False
-    failures_in_union: bool = True
-    side: float | None = None
-
-    @property
-    def needs_size(self) -> bool:
-        """Whether the images' width and height must be given."""
-        return (self.clip or self.scale is not None) and self.side is None
-
-    @property
-    def horizontal_only(self) -> bool:
-        """Whether its IoU is only defined for horizontal boxes."""
-        return self.order_corners or self.clip or self.scale is not None or self.plus_one
-
-    @property
-    def ratios(self) -> dict[str, tuple[str, str]]:
-        """Its metrics as ratios of the columns of `grounding_columns`, for `Tally`."""
-        ratios = {f"acc@{k}": (f"hits@{k}", "rows") for k in self.thresholds} | {"miou": ("iou", "rows")}
-        if self.cum_iou:
-            ratios["cum_iou"] = ("intersection", "union")
-        return ratios | {"parse_rate": ("read", "rows")}
-
-    def hits(self, overlaps: Tensor, k: float) -> Tensor:
-        """Which of these IoUs, from `counted_iou`, count at threshold k."""
-        return overlaps >= k if self.closed else overlaps > k
-
-    def compared(self, boxes: Tensor, image: Tensor, predicted: bool) -> Tensor:
-        """Boxes in pixels as they are compared; `image` holds the widths and heights, `(..., 2)`."""
-        boxes = torch.where(is_readable(boxes)[..., None], boxes, torch.nan)
-        low, high = boxes[..., :2], boxes[..., 2:]
-        if predicted and self.order_corners:
-            low, high = torch.minimum(low, high), torch.maximum(low, high)
-        if predicted and self.clip:
-            low, high = (torch.minimum(corner.clamp(min=0), image) for corner in (low, high))
-        if self.scale is not None:
-            low, high = (corner / image * self.scale for corner in (low, high))
-        if self.whole:
-            low, high = (corner.round(decimals=3).floor() for corner in (low, high))  # 57 may come as 56.99999
-        return torch.cat([low, high + self.plus_one], -1)
-
-
-FIVE = (0.5, 0.6, 0.7, 0.8, 0.9)
-CONVENTIONS = {
-    "plain": Convention(),
-    "dior_rsvg": Convention(FIVE, closed=False, clip=True, cum_iou=True, side=800),
-    "vrsbench": Convention(scale=100, whole=True, plus_one=True, cum_iou=True, failures_in_union=False, side=512),
-    "opt_rsvg": Convention(FIVE, clip=True, scale=1, cum_iou=True),
-    "refgeo": Convention(order_corners=True, clip=True),
-}
-
-
-def convention_named(name: str) -> Convention:
-    """The convention of that name.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if name not in CONVENTIONS:
-        raise ValueError(f"unknown convention {name!r}: use one of {', '.join(CONVENTIONS)}.")
-    return CONVENTIONS[name]
 
 
 def grounding_metrics(
@@ -121,7 +35,7 @@ def grounding_metrics(
         is 0.
 
     Raises:
-        ValueError: if the shapes do not fit, the convention is unknown, or it needs sizes or horizontal boxes.
+        ValueError: if the shapes do not fit, the convention is unknown, or it needs sizes, horizontal or several boxes.
 
     >>> target = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 10.0]])
     >>> pred = torch.tensor([[0.0, 0.0, 10.0, 6.0], [torch.nan] * 4])
@@ -188,6 +102,8 @@ def grounding_columns(
     """
     check_tensors(pred, target)
     rule = convention_named(convention)
+    if rule.any_true:
+        raise ValueError(f"the convention {convention!r} is for several boxes a row: use set_metrics.")
     if rule.horizontal_only and target.shape[-1:] != (4,):
         raise ValueError(f"the convention {convention!r} is for horizontal boxes, got shape {tuple(target.shape)}.")
     read = is_readable(pred)
@@ -248,11 +164,6 @@ def counted_iou(pred: Tensor, target: Tensor) -> Tensor:
     return overlap(pred.double(), target.double()).round(decimals=9)
 
 
-def is_readable(pred: Tensor) -> Tensor:
-    """Which rows hold a prediction at all, inverted ones included: `(...)`, bool."""
-    return pred.isfinite().all(-1)
-
-
 def _image_sizes(boxes: Tensor, width: Sizes, height: Sizes) -> Tensor:
     """Width and height of the image of each box, `(..., 2)`, float64; NaN where they are not given."""
     if width is None or height is None:
@@ -264,7 +175,7 @@ def _image_sizes(boxes: Tensor, width: Sizes, height: Sizes) -> Tensor:
 def _compared_sizes(target: Tensor, rule: Convention, convention: str, width: Sizes, height: Sizes) -> Tensor:
     """As `_image_sizes`; the benchmark's own where they are not given."""
     image = _image_sizes(target, width, height)
-    if rule.side is None and image.isnan().any():
+    if rule.needs_size and image.isnan().any():
         raise ValueError(f"the convention {convention!r} needs the width and height of every image.")
     return image.nan_to_num(rule.side)
 

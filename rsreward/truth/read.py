@@ -1,4 +1,4 @@
-"""True boxes of any form, in pixels of the original image: read in one place, for the adapters and the tools.
+"""The true boxes of one row, of any form, in pixels of the original image.
 
 A truth is a box, a list of boxes, or the text of either. A box is `[x1, y1, x2, y2]`, `[cx, cy, w, h, angle]` in
 radians, or a polygon: `[x1, y1, x2, y2, x3, y3, ...]` or `[[x1, y1], [x2, y2], [x3, y3], ...]`, from any corner, either
@@ -7,17 +7,16 @@ With a space, and in texts that are not JSON, numbers are read like those of an 
 """
 
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import degrees, radians
+from math import degrees, isfinite, radians
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
-from torch import Tensor
 
-from .answers import LARGEST, BoxKind, check_kind, parse_answer
-from .coordinates import SPACES, Space, oriented_to_pixels, space_named, to_pixels
-from .polygons import bounding_box, hull_of_oriented, rectangle
+from ..answers import LARGEST, BoxKind, check_kind, parse_answer
+from ..checks import shown
+from ..coordinates import SPACES, Space, oriented_to_pixels, space_named, to_pixels
+from ..polygons import bounding_box, hull_of_oriented, rectangle
 
 Format = Literal["xyxy", "xywh", "cxcywh", "quad", "oriented", "oriented-degrees"]
 FORMS = {
@@ -27,12 +26,18 @@ FORMS = {
 
 
 _COUNTS = {"xyxy": (4,), "xywh": (4,), "cxcywh": (4,), "oriented": (5,), "oriented-degrees": (5,), "answer": (4, 5)}
-_NUMBERS = {"horizontal": 4, "oriented": 5}
-Column = Sequence[Any] | None
+_PLAIN_NUMBERS = frozenset((int, float))
 
 
 class TruthError(ValueError):
-    """A truth that cannot be read; the message says why."""
+    """A truth that cannot be read; the message says why.
+
+    >>> try:
+    ...     read_truth([1, 2, 3])
+    ... except TruthError as error:
+    ...     print(error)
+    [1, 2, 3] has 3 numbers, not 5.
+    """
 
 
 class Truth(NamedTuple):
@@ -42,6 +47,9 @@ class Truth(NamedTuple):
         boxes: in pixels, `[x1, y1, x2, y2]` or `[cx, cy, w, h, angle]`.
         kind: which of the two.
         several: whether the value was a list of boxes, of any length, and not one box.
+
+    >>> read_truth([[0, 0, 1, 1], [2, 2, 3, 3]])
+    Truth(boxes=[[0.0, 0.0, 1.0, 1.0], [2.0, 2.0, 3.0, 3.0]], kind='horizontal', several=True)
     """
 
     boxes: list[list[float]]
@@ -85,6 +93,8 @@ def read_truth(
         raise ValueError(f"unknown format of true boxes {format!r}: use one of {', '.join(get_args(Format))}.")
     if kind is not None:
         check_kind(kind)
+    if space is None and format is None and kind != "oriented" and is_corners(value):  # most rows
+        return Truth([[*map(float, value)]], "horizontal", False)
     where = None if space is None else space_named(space)
     boxes, several, as_answer = _written(value, where, format)
     if kind is None:
@@ -93,96 +103,17 @@ def read_truth(
     if as_answer and where is None:
         where = SPACES["pixel"]
     read = [_in_pixel_form(box, kind, form, format is None, where, width, height) for box in boxes]
+    if where is not None and not all(isfinite(number) for box in read for number in box):
+        raise TruthError(f"the space {where.name!r} needs the width and height of the image, and they are not known.")
     return Truth(read, kind, several)
 
 
-def target_boxes(
-    column: Sequence[Any], kind: BoxKind, name: str, *, width: Column = None, height: Column = None, **reading: Any
-) -> Tensor:
-    """A column with one true box in each row.
-
-    Args:
-        column: N values, each as `read_truth` takes it, or None.
-        kind: as in `read_truth`.
-        name: what the column is called in messages, such as "iou: the column 'target'".
-        width, height: columns of the sizes of the original images, where the space needs them.
-        **reading: `format` and `space`, as in `read_truth`.
-
-    Returns:
-        `(N, 4)`, float32, or `(N, 5)`, float64 (float32 cannot hold a right angle); a row of NaN for None.
-
-    Raises:
-        TruthError: naming the first row that does not hold one box with an area. No answer can match a box without.
-
-    >>> target_boxes([[0, 0, 2, 1], None], "horizontal", "the column 'target'")
-    tensor([[0., 0., 2., 1.],
-            [nan, nan, nan, nan]])
-    """
-    rows = []
-    for row, truth in _rows(column, width, height, f"{name} must hold finite boxes {FORMS[kind]}", kind, reading):
-        if truth is not None and len(truth.boxes) != 1:
-            raise TruthError(f"{name} must hold one box a row, and row {row} of this batch holds {len(truth.boxes)}.")
-        rows.append([torch.nan] * _NUMBERS[kind] if truth is None else truth.boxes[0])
-    return _table(rows, kind)
-
-
-def target_sets(
-    column: Sequence[Any], kind: BoxKind, name: str, *, width: Column = None, height: Column = None, **reading: Any
-) -> list[Tensor | None]:
-    """A column of lists of true boxes. None stays None. An empty list says that there is nothing to find.
-
-    Args and errors as in `target_boxes`.
-
-    Returns:
-        N tensors `(n, 4)`, float32, or `(n, 5)`, float64, or None.
-
-    >>> target_sets([[[0, 0, 2, 1]], [], None], "horizontal", "the column 'target'")
-    [tensor([[0., 0., 2., 1.]]), tensor([], size=(0, 4)), None]
-    """
-    form = f"{name} must hold lists of finite boxes {FORMS[kind]}"
-    sets: list[Tensor | None] = []
-    for row, truth in _rows(column, width, height, form, kind, reading):
-        if truth is not None and not truth.several and not isinstance(column[row], str):
-            raise TruthError(f"{form}, or None, and row {row} of this batch holds one box, {column[row]!r:.100}.")
-        sets.append(None if truth is None else _table(truth.boxes, kind))
-    return sets
-
-
-def check_area(truth: Truth) -> None:
-    """Refuse true boxes without area.
-
-    Raises:
-        TruthError: naming the box.
-    """
-    for box in truth.boxes:
-        sides = (box[2] - box[0], box[3] - box[1]) if truth.kind == "horizontal" else box[2:4]
-        if min(sides) <= 0:
-            raise TruthError(f"the box {box} has no area, so no answer can meet it: correct it or leave the row out.")
-
-
-def as_tensor(truth: Truth) -> Tensor:
-    """The boxes of a truth as `(n, 4)`, float32, or `(n, 5)`, float64."""
-    return _table(truth.boxes, truth.kind)
-
-
-def _table(rows: list[list[float]], kind: BoxKind) -> Tensor:
-    dtype = torch.float32 if kind == "horizontal" else torch.float64
-    return torch.tensor(rows, dtype=dtype).view(-1, _NUMBERS[kind])
-
-
-def _rows(
-    column: Sequence[Any], width: Column, height: Column, form: str, kind: BoxKind, reading: dict[str, Any]
-) -> Iterator[tuple[int, Truth | None]]:
-    sizes = [[None] * len(column) if side is None else side for side in (width, height)]
-    for row, (value, w, h) in enumerate(zip(column, *sizes, strict=True)):
-        truth = None
-        if value is not None:
-            try:
-                truth = read_truth(value, kind=kind, width=w, height=h, **reading)
-                check_area(truth)
-            except ValueError as error:
-                raise TruthError(f"{form}, or None, and row {row} of this batch does not: {error}") from None
-        yield row, truth
+def is_corners(value: Any) -> bool:
+    """Whether this is a list of the corners of a horizontal box, in plain finite numbers."""
+    if type(value) is not list or len(value) != 4 or not _PLAIN_NUMBERS.issuperset(map(type, value)):
+        return False
+    x1, y1, x2, y2 = value
+    return bool(-LARGEST <= x1 <= x2 <= LARGEST and -LARGEST <= y1 <= y2 <= LARGEST)
 
 
 def _written(value: Any, space: Space | None, format: Format | None) -> tuple[list[list[Any]], bool, bool]:
@@ -194,7 +125,7 @@ def _written(value: Any, space: Space | None, format: Format | None) -> tuple[li
             if answer.says_none:
                 return [], True, False
             if not answer.boxes or answer.kind == "point":
-                raise TruthError(f"no box can be read in the text {value!r:.100}.")
+                raise TruthError(f"no box can be read in the text {shown(value)}.")
             return [list(box) for box in answer.boxes], len(answer.boxes) > 1, format is None
         value = found
     if isinstance(value, dict):
@@ -207,11 +138,11 @@ def _written(value: Any, space: Space | None, format: Format | None) -> tuple[li
         value = value["bbox"]
     value = _lists(value)
     if not _is_list(value):
-        raise TruthError(f"{value!r:.100} is not a box.")
+        raise TruthError(f"{shown(value)} is not a box.")
     several = not value or (_is_list(value[0]) and not (len(value[0]) == 2 and not _is_list(value[0][0])))
     boxes = value if several else [value]
     if not all(map(_is_list, boxes)):
-        raise TruthError(f"{value!r:.100} is neither a box nor a list of boxes.")
+        raise TruthError(f"{shown(value)} is neither a box nor a list of boxes.")
     return boxes, several, space is not None and format is None
 
 
@@ -241,11 +172,11 @@ def _in_pixel_form(
     box: list[Any], kind: BoxKind, form: str, any_form: bool, space: Space | None, width: Any, height: Any
 ) -> list[float]:
     """One box, given as written, in pixels and of this kind."""
-    points = len(box) > 0 and _is_list(box[0])
+    points = len(box) > 0 and all(map(_is_list, box))
     numbers = _numbers([number for point in box for number in point] if points else box, box)
     if points or form == "quad" or (any_form and len(numbers) >= 8 and len(numbers) % 2 == 0):
         if len(numbers) < 6 or len(numbers) % 2 or (points and any(len(point) != 2 for point in box)):
-            raise TruthError(f"a polygon needs at least three corners of two numbers each, got {box!r:.100}.")
+            raise TruthError(f"a polygon needs at least three corners of two numbers each, got {shown(box)}.")
         polygon = torch.tensor(numbers, dtype=torch.float64).view(-1, 2)
         if space is not None:
             polygon = to_pixels(polygon.repeat(1, 2), space, width, height)[:, :2]
@@ -253,7 +184,7 @@ def _in_pixel_form(
     if len(numbers) not in _COUNTS[form]:
         hint = " Are they turned boxes (kind 'oriented')?" if len(numbers) == 5 and kind == "horizontal" else ""
         wanted = " or ".join(map(str, _COUNTS[form]))
-        raise TruthError(f"{box!r:.100} has {len(numbers)} numbers, not {wanted}.{hint}")
+        raise TruthError(f"{shown(box)} has {len(numbers)} numbers, not {wanted}.{hint}")
     turned = len(numbers) == 5
     x, y, w, h = numbers[:4]
     if form == "xywh":
@@ -269,18 +200,18 @@ def _in_pixel_form(
         numbers = in_pixels(torch.tensor(numbers, dtype=torch.float64), space, width, height).tolist()
     if turned:
         if min(numbers[2:4]) < 0:
-            raise TruthError(f"{box!r:.100} has a negative side.")
+            raise TruthError(f"{shown(box)} has a negative side.")
         if kind == "oriented":
             return numbers
         if form == "answer":
             raise TruthError(
-                f"{box!r:.100} is a turned box, and horizontal ones are asked for: say which format it has."
+                f"{shown(box)} is a turned box, and horizontal ones are asked for: say which format it has."
             )
         hull: list[float] = hull_of_oriented(torch.tensor(numbers, dtype=torch.float64)).tolist()
         return hull
     x1, y1, x2, y2 = numbers
     if x2 < x1 or y2 < y1:
-        raise TruthError(f"{box!r:.100} has x2 < x1 or y2 < y1.")
+        raise TruthError(f"{shown(box)} has x2 < x1 or y2 < y1.")
     return numbers if kind == "horizontal" else [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.0]
 
 
@@ -290,5 +221,5 @@ def _numbers(values: list[Any], box: list[Any]) -> list[float]:
     except (TypeError, ValueError, OverflowError):
         numbers = [torch.nan]
     if not all(abs(number) <= LARGEST for number in numbers):
-        raise TruthError(f"{box!r:.100} holds something that is not a finite number.")
+        raise TruthError(f"{shown(box)} holds something that is not a finite number.")
     return numbers

@@ -1,0 +1,1 @@
+collect_ignore = ["smoke.py"]  # it needs lmms-eval: `make smoke-lmms`
