@@ -62,9 +62,16 @@ def _ends(arms: dict[str, Rows]) -> str:
 def _differences(arms: dict[str, Rows]) -> str:
     lines = []
     for label, (one, other) in PAIRS.items():
-        seeds = len(arms[one].keys() & arms[other].keys())
-        lines.append([label, str(seeds), *differences(arms[one], arms[other])])
-    return table(["difference", "seeds", *HEADER], lines)
+        seeds = sorted(arms[one].keys() & arms[other].keys())
+        early = change(*([first_half(arms[arm][seed]["curve"]) for seed in seeds] for arm in (one, other)))
+        lines.append([label, str(len(seeds)), *differences(arms[one], arms[other]), early])
+    return table(["difference", "seeds", *HEADER, "IoU of rollouts, first half"], lines)
+
+
+def first_half(curve: list[float]) -> float:
+    """The mean over the first half of the steps."""
+    early = curve[: (len(curve) + 1) // 2]
+    return sum(early) / len(early)
 
 
 def means(rows: Rows, when: str) -> list[str]:
