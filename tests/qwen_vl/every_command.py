@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import Pipe, forkserver, get_context
+from multiprocessing import Pipe, forkserver, get_context, set_start_method
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from rsreward_qwen_vl import demo
 from rsreward_tools.cli.main import main
 from small import CPU, SMALL
 
-LONGEST = 120  # seconds after which a command counts as hanging
+LONGEST = 300  # seconds after which a command counts as hanging
 NOBODY_MAY_MOUNT = 77
 MODEL = ["--model_name_or_path", "in/tiny", "--images", "in/scenes"]
 TRAIN = ["--per_device_train_batch_size", 4, "--max_steps", 1, "--save_steps", 1, *CPU]
@@ -185,6 +185,7 @@ def _run(folder: Path, arguments: list, before: Callable[[], None] | None, *ends
         os.chdir(folder)
         sys.argv = ["rsreward", *map(str, arguments)]
         demo.PRESETS["cpu"] = SMALL
+        set_start_method("fork", force=True)  # as in a process that was not started by a server
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.alarm(LONGEST)
         if before:
