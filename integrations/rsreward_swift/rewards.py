@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rsreward import format_reward, parse_answer, parse_boxes
 from rsreward.answers import completion_text
-from rsreward.checks import as_column
+from rsreward.checks import as_column, shown
 from rsreward.coordinates import MAX_SIDE
 from rsreward.positional import positional_parts
 from rsreward.truth import target_boxes
@@ -90,10 +90,10 @@ class RSPositional:
         sizes: dict[str, Any] = dict(zip(needed[1:], sides, strict=True))
         for name, sides in sizes.items():
             for row, side in enumerate(sides):
-                if target[row] is not None and not (isinstance(side, Real) and 1 <= float(side) <= MAX_SIDE):
+                if target[row] is not None and not (isinstance(side, Real) and 1 <= side <= MAX_SIDE):
                     raise ValueError(
                         f"rs_positional: {name} must be from 1 to {MAX_SIDE} pixels, and row {row} of this batch has "
-                        f"{side!r}."
+                        f"{shown(side)}."
                     )
         truth = target_boxes(
             target,

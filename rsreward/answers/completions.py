@@ -22,7 +22,8 @@ def completion_text(completion: Any) -> str:
         return completion
     if not isinstance(completion, list) or not all(isinstance(message, dict) for message in completion):
         raise ValueError(f"a completion must be a text or a list of chat messages, got {shown(completion)}.")
-    own = [message for message in completion if str(message.get("role", "assistant")) == "assistant"]
+    roles = [message.get("role", "assistant") for message in completion]
+    own = [m for m, role in zip(completion, roles, strict=True) if isinstance(role, str) and role == "assistant"]
     if completion and not own:
         raise ValueError(f"a completion must be a text or hold a message of the assistant, got {shown(completion)}.")
     return _message_text(own[-1]) if own else ""

@@ -249,7 +249,7 @@ def smart_resize(
     if min(height, width) <= 0:
         raise ValueError(f"an image needs a positive height and width, got {height} x {width}.")
     if max(height, width) / min(height, width) > 200:
-        raise ValueError(f"the aspect ratio must be at most 200, got {height} x {width}.")
+        raise ValueError(f"the aspect ratio must be at most 200, got height {height} and width {width}.")
     if not 0 < factor**2 <= max_pixels or min_pixels > max_pixels:
         raise ValueError(
             f"a processor needs a positive factor and factor^2, min_pixels <= max_pixels, "

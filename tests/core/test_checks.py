@@ -28,7 +28,8 @@ def test_the_text_of_a_completion(completion, text):
 @pytest.mark.parametrize(
     "completion", [None, 3, {"content": "a"}, ["a"], [{"content": 5}], [{"content": {"a": 1}}], [{"content": [5]}],
                    [{"content": [{"text": 5}]}], [{"role": "user", "content": "a"}],
-                   [{"content": "a", "thinking": 5}], [{"content": torch.ones(2)}], [{"role": np.array(["a", "b"])}]],
+                   [{"content": "a", "thinking": 5}], [{"content": torch.ones(2)}], [{"role": np.array(["a", "b"])}],
+                   [{"role": 10**5000}]],
 )  # fmt: skip
 def test_what_is_no_completion_is_named(completion):
     with pytest.raises(ValueError, match=r"a completion must be a text or |content of a chat message must be a text"):

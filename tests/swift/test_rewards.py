@@ -69,6 +69,11 @@ def test_rows_without_a_true_box_have_no_reward():
         ({"target": [[0, 0, 1, 1]]}, "has no width, height"),
         ({"target": [[0, 0, 1, 1]], "width": [None], "height": [8]}, "width must be .* row 0 of this batch has None"),
         ({"target": [[0, 0, 1, 1]], "width": [8], "height": ["8"]}, "height must be .* has '8'"),
+        (
+            {"target": [[0, 0, 1, 1]], "width": [10**400], "height": [8]},
+            "width must be from 1 to 10000000 pixels, .* row 0",
+        ),
+        ({"target": [[0, 0, 1, 1]], "width": ["8" * 9000], "height": [8]}, "row 0 of this batch has '8{99}[.]$"),
         ({"target": [[0, 0, 1]], "width": [8], "height": [8]}, "rs_positional: the column 'target' .* row 0"),
         (
             {"target": [[0, 0, 1, 1]] * 2, "width": [8], "height": [8]},
