@@ -1,6 +1,6 @@
 """What a user gains from each fast form: in a GRPO step, and in a file that is scored. One that gains too little goes.
 
-A step takes the function once on 4,096 rollouts, in groups of 8. verl asks for one rollout at a time, so
+A step takes the function once on 4,096 rollouts, the demo's, on the CPU, on 64. verl asks for one rollout at a time, so
 `positional_parts` counts as many calls. A file is read 1,024 rows at a time; which functions it takes is told here.
 """
 
@@ -13,13 +13,13 @@ import torch
 import oriented
 import paired
 from cases import Row, told
-from rsreward import dispatch, group_agreement, iou, oriented_iou, positional_reward
+from rsreward import dispatch, iou, oriented_iou, positional_reward
 from rsreward.positional import gaussian_proximity, positional_parts
 from timing import interleaved
 
 TITLE = "what the fast forms on the CPU gain"
-ROLLOUTS, GROUP, CHUNK, FILE_ROWS = 4_096, 8, 1_024, 1_000_000
-STEP, FILE = 10.0, 30.0  # seconds of a step on a GPU, of which few are shorter, and of a million rows
+ROLLOUTS, DEMO, CHUNK, FILE_ROWS = 4_096, 64, 1_024, 1_000_000
+STEP, DEMO_STEP, FILE = 10.0, 0.8, 30.0  # seconds of a step on a GPU (few are shorter), of one of the demo, of a file
 LEAST_OF_STEP, LEAST_OF_FILE = 0.001, 0.1
 ALONE = 64  # rollouts that stand for the 4,096 calls of verl
 
@@ -38,15 +38,16 @@ def rows(sizes: str) -> list[Row]:
         "gaussian_proximity": (gaussian_proximity, (pred, target), 1, None),
         "positional_parts, one rollout at a time": (one_by_one, (), ROLLOUTS / ALONE, None),
         "oriented_iou": (oriented_iou, tuple(turned), 1, tuple(each[:CHUNK] for each in turned)),
-        "group_agreement": (group_agreement, (pred.view(-1, GROUP, 4),), 1, None),
     }
     found = []
     for name, (function, in_step, calls, in_file) in uses.items():
         step = calls * _gain(function, in_step, few)
         file = FILE_ROWS / CHUNK * _gain(function, in_file, few) if in_file else 0.0
+        demo = _gain(function, tuple(each[:DEMO] for each in in_step), few) if in_step else None
         cells = {
             "gain in a step": f"{step * 1e3:.2g} ms",
             f"of {STEP:.0f} s": f"{step / STEP:.2%}",
+            f"in one of the demo, of {DEMO_STEP} s": f"{demo / DEMO_STEP:.2%}" if demo else "not used",
             "gain in a million rows": f"{file:.2g} s" if in_file else "not used",
             f"of {FILE:.0f} s": f"{file / FILE:.1%}" if in_file else "",
             "enough": "yes" if step >= LEAST_OF_STEP * STEP or file >= LEAST_OF_FILE * FILE else "no",

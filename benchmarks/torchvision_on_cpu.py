@@ -19,11 +19,12 @@ def load() -> None:
     """Load the library so that `torch.ops.torchvision` has its functions.
 
     Raises:
+        ImportError: if torchvision is not there.
         OSError, subprocess.CalledProcessError: if it does not load, or there is no compiler or `nm`.
     """
     spec = find_spec("torchvision")
-    assert spec is not None
-    assert spec.origin is not None
+    if spec is None or spec.origin is None:
+        raise ImportError("torchvision is not installed")
     library = Path(spec.origin).with_name("_C.so")
     wanted = _names("--undefined-only", library)
     for each in ("libc10", "libtorch_cpu", "libtorch_python"):
