@@ -6,7 +6,6 @@ Nothing of swift is imported here.
 import os
 import warnings
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import torch.distributed as dist
@@ -15,7 +14,7 @@ from torch import Tensor
 from rsreward import format_reward, parse_answer, parse_boxes
 from rsreward.answers import completion_text
 from rsreward.checks import as_column, shown
-from rsreward.coordinates import MAX_SIDE
+from rsreward.coordinates import MAX_SIDE, is_side
 from rsreward.positional import positional_parts
 from rsreward.truth import target_boxes
 from rsreward.watch import RewardWatch
@@ -90,7 +89,7 @@ class RSPositional:
         sizes: dict[str, Any] = dict(zip(needed[1:], sides, strict=True))
         for name, sides in sizes.items():
             for row, side in enumerate(sides):
-                if target[row] is not None and not (isinstance(side, Real) and 1 <= side <= MAX_SIDE):
+                if target[row] is not None and not is_side(side):
                     raise ValueError(
                         f"rs_positional: {name} must be from 1 to {MAX_SIDE} pixels, and row {row} of this batch has "
                         f"{shown(side)}."

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from math import nan
+from numbers import Real
 from typing import Any
 
 import torch
@@ -13,6 +14,15 @@ from .spaces import Space, space_named
 
 Sizes = Sequence[float | None] | Tensor | float | None
 MAX_SIDE = 10**7
+
+
+def is_side(value: Any) -> bool:
+    """Whether this is a width or a height: a number of pixels from 1 to `MAX_SIDE`.
+
+    >>> [is_side(value) for value in (800, 0, "800", None)]
+    [True, False, False, False]
+    """
+    return issubclass(type(value), Real) and bool(1 <= value <= MAX_SIDE)
 
 
 def to_pixels(boxes: Tensor, space: str | Space, width: Sizes = None, height: Sizes = None) -> Tensor:

@@ -1,10 +1,9 @@
 """A truth that travels with the size of its image: `{"bbox": ..., "width": ..., "height": ...}`, or that as JSON."""
 
 import json
-from numbers import Real
 from typing import Any, NamedTuple
 
-from ..coordinates import MAX_SIDE
+from ..coordinates import MAX_SIDE, is_side
 from .read import TruthError
 
 
@@ -30,6 +29,6 @@ def read_sized_truth(value: Any) -> SizedTruth:
         truth = SizedTruth(fields["bbox"], fields["width"], fields["height"])
     except (ValueError, TypeError, LookupError, RecursionError):
         raise TruthError("it is not an object with bbox, width and height.") from None
-    if not all(isinstance(side, Real) and 1 <= side <= MAX_SIDE for side in truth[1:]):
+    if not all(is_side(side) for side in truth[1:]):
         raise TruthError(f"width and height must be from 1 to {MAX_SIDE} pixels.")
     return truth
