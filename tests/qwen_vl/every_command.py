@@ -19,9 +19,8 @@ from pathlib import Path
 import own_files
 import score_files
 from layouts import write_voc
-from rsreward_qwen_vl import demo
 from rsreward_tools.cli.main import main
-from small import CPU, SMALL
+from small import CPU
 
 LONGEST = 300  # seconds after which a command counts as hanging
 NOBODY_MAY_MOUNT = 77
@@ -44,7 +43,6 @@ class Command:
         journals: files that grow line by line, below `out`.
         repeats: whether another run writes the same bytes.
         slow: takes seconds.
-        resume: arguments with which it goes on.
     """
 
     arguments: list
@@ -53,7 +51,6 @@ class Command:
     journals: tuple[str, ...] = ()
     repeats: bool = True
     slow: bool = False
-    resume: tuple[str, ...] = ()
 
 
 def _below(folder: str, *names: str) -> tuple[str, ...]:
@@ -100,10 +97,6 @@ COMMANDS = {
         _below("grpo", "plan.json", "history.json", "README.md", "gallery/step_00001.png", "gallery/step_00001.json"),
         repeats=False, slow=True,
     ),
-    "demo": Command(
-        ["demo", "--out", "out/demo"], (), _below("demo", "results.json", "report.html", "gallery.png"),
-        repeats=False, slow=True, resume=("--resume",),
-    ),
 }  # fmt: skip
 
 
@@ -143,11 +136,10 @@ class Started:
         before: is done first, in its process.
     """
 
-    def __init__(self, folder: Path, command: Command, before: Callable[[], None] | None = None, resume: bool = False):
-        arguments = [*command.arguments, *command.resume * resume]
+    def __init__(self, folder: Path, command: Command, before: Callable[[], None] | None = None):
         self.out, self.err, started = (Pipe(duplex=False) for _ in range(3))
         ends = [pipe[1] for pipe in (self.out, self.err, started)]
-        self.process = get_context("forkserver").Process(target=_run, args=(folder, arguments, before, *ends))
+        self.process = get_context("forkserver").Process(target=_run, args=(folder, command.arguments, before, *ends))
         self.process.start()
         for end in ends:
             end.close()
@@ -184,7 +176,6 @@ def _run(folder: Path, arguments: list, before: Callable[[], None] | None, *ends
         sys.stdin, sys.stdout, sys.stderr = open(os.devnull), open(1, "w"), open(2, "w")  # noqa: SIM115
         os.chdir(folder)
         sys.argv = ["rsreward", *map(str, arguments)]
-        demo.PRESETS["cpu"] = SMALL
         set_start_method("fork", force=True)  # as in a process that was not started by a server
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.alarm(LONGEST)

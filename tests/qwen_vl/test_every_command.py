@@ -80,7 +80,7 @@ def test_stopped_at_any_moment_it_leaves_whole_files_and_then_ends_as_if_it_had_
         assert code in (0, -9 if number == signal.SIGKILL else 130), told
         assert code != 130 or told.strip().splitlines()[-1].startswith("rsreward: stopped"), told
         check_files(name, folder, whole)
-    code, told = Started(folder, COMMANDS[name], resume=True).end()
+    code, told = Started(folder, COMMANDS[name]).end()
     assert code == 0, told
     check_files(name, folder, whole, ended=True)
 
@@ -101,7 +101,7 @@ def test_on_a_full_disk_there_is_one_sentence_and_no_half_file(name, size, whole
 def test_a_second_run_on_a_full_disk_leaves_what_the_first_wrote(name, whole_of, tmp_path):
     folder = shutil.copytree(whole_of(name)[0], tmp_path / "again")
     before = files_of(folder)
-    code, told = Started(folder, COMMANDS[name], full_disk(10), resume=True).end()
+    code, told = Started(folder, COMMANDS[name], full_disk(10)).end()
     assert code == 2, told
     assert one_sentence(told), told
     assert files_of(folder) == before
