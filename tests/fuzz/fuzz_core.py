@@ -103,7 +103,7 @@ def check_space(drawn: tuple[Any, ...]) -> None:
     except (ValueError, OverflowError) as error:
         refused(error, "width", "height", "size", "aspect", "int too large")  # the last is float(angle) of our own
     else:
-        told = [side[0] if isinstance(side, list | tuple) else side for side in sides]  # one for one box
+        told = [side[0] if isinstance(side, list | tuple) and side else side for side in sides]  # one for one box
         known = not space.needs_size or all(side is not None and side == side for side in told)
         assert torch.allclose(back, boxes, rtol=1e-9, atol=1e-6) if known else back.isnan().any()
         assert turned.shape == (1, 5)
