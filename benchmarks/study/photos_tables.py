@@ -15,6 +15,7 @@ def blocks(results: list[Result], figures: Path) -> dict[str, str]:
     arms: dict[str, Rows] = {reward: {} for reward in LABELS}
     for result in results:
         arms[result.config.reward][result.config.held_out, result.config.seed] = result.values
+    arms = {reward: rows for reward, rows in arms.items() if rows}
     return {"photos: levels": _levels(arms), "photos: differences": _differences(arms)}
 
 
@@ -23,7 +24,7 @@ def _levels(arms: dict[str, Rows]) -> str:
     lines = []
     for when, label in STAGES.items():
         for reward, rows in arms.items():
-            if when == "after" or reward == "positional":
+            if when == "after" or reward == next(iter(arms)):
                 name = f"{label}, {LABELS[reward]}" if when == "after" else label
                 lines.append([name, *_cells(rows, when)])
     return table(["", *(f"{name}, {figure}" for name in SEQUENCES for figure in ("Acc@0.5", "mIoU"))], lines)
@@ -40,9 +41,11 @@ def _cells(rows: Rows, when: str) -> list[str]:
 
 def _differences(arms: dict[str, Rows]) -> str:
     """Over sequences and seeds."""
-    positional, iou = arms["positional"], arms["iou"]
-    lines = [["SFT on tiles", str(len(positional)), *means(positional, "before")]]
+    sft = {key: row for rows in arms.values() for key, row in rows.items()}
+    lines = [["SFT on tiles", str(len(sft)), *means(sft, "before")]]
     for reward, rows in arms.items():
         lines.append([f"change by GRPO, {LABELS[reward]}", str(len(rows)), *differences(rows, rows, "before")])
-    lines.append(["positional − IoU", str(len(positional.keys() & iou.keys())), *differences(positional, iou)])
+    if len(arms) > 1:
+        positional, iou = arms["positional"], arms["iou"]
+        lines.append(["positional − IoU", str(len(positional.keys() & iou.keys())), *differences(positional, iou)])
     return table(["", "runs", *HEADER], lines)

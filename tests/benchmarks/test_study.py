@@ -199,6 +199,7 @@ def test_a_run_of_the_model_again_gives_the_same_and_does_not_repeat_sft(study, 
     assert qwen.run(config, tmp_path) == first
     assert weights.stat().st_mtime_ns == written
     assert [path.name for path in weights.parent.iterdir() if path.is_dir()] == []
+    assert first["steps"] == [2]
     assert set(first["after"]["greedy"]) >= {"acc@0.5", "miou", "zero"}
 
 
