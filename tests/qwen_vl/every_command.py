@@ -121,8 +121,11 @@ def lay_out(folder: Path, scenes: Path, tiny: Path, chains: Path) -> Path:
 def start_server() -> None:
     """A process that has imported everything and has not trained: commands are forks of it.
 
-    One that runs already is of another test, and has imported less.
+    One that runs already is of another test, and has imported less. It is killed, for it would end by itself only with
+    the last child of this process that a test has forked, such as a loader of torch.
     """
+    if (earlier := forkserver._forkserver._forkserver_pid) is not None:
+        os.kill(earlier, signal.SIGKILL)
     forkserver._forkserver._stop()
     forkserver.set_forkserver_preload(["every_command", "rsreward_qwen_vl.plan", "rsreward_qwen_vl.demo_report"])
 
