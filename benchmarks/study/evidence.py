@@ -58,7 +58,7 @@ def _arms(axis: Axes, results: list[Result]) -> None:
         for one, other in PAIRS.values():
             seeds = sorted(arms[one].keys() & arms[other].keys())
             pair = ([arms[arm][seed]["after"]["greedy"]["miou"] for seed in seeds] for arm in (one, other))
-            changes.append(_less(*pair))
+            changes.append(_less(*pair) if len(seeds) > 2 else [float("nan")])  # of two it would fill the panel
         _dots(axis, changes, shift, colour, level)
     _names(axis, list(PAIRS), "tiny Qwen-VL: greedy mIoU")
 

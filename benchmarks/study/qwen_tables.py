@@ -7,7 +7,6 @@ import torch
 from boxes_tables import save
 from matplotlib.figure import Figure
 from page import change, mean, table
-from policy import interval
 from qwen import ARMS, LEVELS
 from store import Result
 
@@ -89,7 +88,7 @@ def differences(one: Rows, other: Rows, when: str = "after") -> list[str]:
 
 
 def draw_curves(by_level: dict[str, dict[str, Rows]], path: Path) -> None:
-    """The mean IoU of the rollouts over the steps, with its interval over seeds, a panel for each level."""
+    """The mean IoU of the rollouts over the steps, mean over seeds, a panel for each level."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     axes = figure.subplots(1, len(by_level))
     for axis, (level, arms) in zip(axes, by_level.items(), strict=True):
@@ -97,12 +96,8 @@ def draw_curves(by_level: dict[str, dict[str, Rows]], path: Path) -> None:
             if not rows:
                 continue
             steps = next(iter(rows.values()))["steps"]
-            points = [
-                interval(torch.tensor(point)) for point in zip(*(row["curve"] for row in rows.values()), strict=True)
-            ]
-            middle, half = (torch.tensor(part) for part in zip(*points, strict=True))
-            axis.plot(steps, middle, label=LABELS[name])
-            axis.fill_between(steps, middle - half, middle + half, alpha=0.15)
+            curves = torch.tensor([row["curve"] for row in rows.values()])
+            axis.plot(steps, curves.mean(0), label=LABELS[name])
         axis.set_title(level, fontsize=10)
         axis.set_xlabel("steps of GRPO", fontsize=9)
         axis.grid(alpha=0.25)
