@@ -99,7 +99,8 @@ def compute_score(
         raise ValueError("hull scores bounding boxes, which are horizontal: leave out hull or kind='oriented'.")
     if not isinstance(ground_truth, str):
         raise ValueError(
-            f"the ground truth of {data_source!r} must be a JSON string with bbox, width and height, got {type(ground_truth).__name__}."
+            f"the ground truth of {data_source!r} must be a JSON string with bbox, width and height, "
+            f"got {type(ground_truth).__name__}."
         )
     where, target_where = _spaces(space, min_pixels, max_pixels, five, order, target_space)
     truth = _read_ground_truth(ground_truth, data_source, "horizontal" if hull else kind, target_format, target_where)
