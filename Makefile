@@ -1,11 +1,10 @@
-# The first command that needs an environment makes it: .venv, .venv-bench for benchmarks, .venv-swift for ms-swift, .venv-lmms for lmms-eval.
+# The first command that needs an environment makes it: .venv; and .venv-bench, .venv-swift, .venv-lmms, ... for what needs others.
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := .venv-bench/bin
 SWIFT := .venv-swift/bin
 LMMS := .venv-lmms/bin
 RELEASE := .venv-release/bin
-DOCS := .venv-docs/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PIP = $(BIN)/python $(INSTALL)
 export OMP_NUM_THREADS ?= 1
@@ -75,9 +74,9 @@ format: .venv/ready  ## mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv-docs/ready  ## the site, runs/docs/index.html; warnings are errors, nothing is fetched
+docs: .venv/ready  ## the site, runs/docs/index.html; warnings are errors, nothing is fetched
 	rm -rf runs/docs
-	$(DOCS)/sphinx-build -c docs -W --keep-going -q . runs/docs $(ARGS)
+	$(BIN)/sphinx-build -c docs -W --keep-going -q . runs/docs $(ARGS)
 
 check: lint test test-slow docs  ## what CI runs
 
@@ -118,12 +117,6 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 		--no-build-isolation --editable '.[swift,tools]'
 	touch $@
 
-.venv-docs/ready: pyproject.toml constraints.txt
-	test -x $(DOCS)/python || $(PYTHON) -m venv .venv-docs
-	$(DOCS)/python $(INSTALL) torch hatchling
-	$(DOCS)/python $(INSTALL) --no-build-isolation --editable '.[docs]'
-	touch $@
-
 # lmms-eval brings a hundred packages of its own choice, so only torch is of the same release here. The torchvision that
 # comes does not load beside a torch for CPUs alone, and the dummy model needs none.
 .venv-lmms/ready: pyproject.toml constraints.txt
@@ -142,4 +135,4 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 	touch $@
 
 clean:  ## remove what make made
-	rm -rf .venv .venv-bench .venv-swift .venv-lmms .venv-tools .venv-matrix .venv-release .venv-docs dist runs
+	rm -rf .venv .venv-bench .venv-swift .venv-lmms .venv-tools .venv-matrix .venv-release dist runs
