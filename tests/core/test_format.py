@@ -125,3 +125,9 @@ def test_linear_time_on_a_megabyte():
         start = time.process_time()
         assert format_reward([text]) == 0
         assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("tag", ["[THINK][1, 2, 3, 4][/THINK]", "◁think▷[1, 2, 3, 4]◁/think▷", "&lt;answer&gt;"])
+def test_an_answer_with_tags_of_another_spelling_is_read_as_parse_answer_reads_it(tag):
+    text = f"<think>It is left.</think><answer>{{10, 20, 3{tag}[5, 6, 7, 8]}}</answer>"
+    assert format_reward([text]).equal(format_reward([text], answers=[parse_answer(text)]))
