@@ -6,14 +6,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .answers import Answer, BoxKind, boxes_of, check_kind, check_texts, parse_answer, read_region
+from .answers import Answer, BoxKind, boxes_of, check_kind, check_texts, may_hold_tags, parse_answer, read_region
 
 _CONTENT = r"[^<]*+(?:<(?!/?+(?:think|answer)>)[^<]*+)*+"  # none of the four tags
 # All of `_conditions` at once, in a fifth of the time.
 _FORM = re.compile(
     rf"<think>(?!\s*+</think>){_CONTENT}</think>\s*+<answer>(?!\s*+</answer>)(?P<answer>{_CONTENT})</answer>"
 )
-_TAG = re.compile(r"[<◁＜]|&lt;|THINK\]")  # of any spelling: `parse_answer` may read something else of such an answer
 _BOX_PROBLEMS = {"too-long", "truncated", "duplicate", "not-finite", "two-kinds"}
 _CORNER_PROBLEMS = {"inverted", "degenerate"}  # of x1, y1, x2, y2, which the numbers of an oriented box need not be
 
@@ -68,7 +67,7 @@ def format_reward(
         form = None if graded else _FORM.fullmatch(opened)
         met = _conditions(opened) if graded else [form is not None]
         if require_box and (graded or form):
-            if answer is None and form and not _TAG.search(form["answer"]):
+            if answer is None and form and not may_hold_tags(form["answer"]):  # else parse_answer may cut it
                 answer = read_region(form["answer"], [])
             met.append(_is_one_box(answer or parse_answer(opened), kind or "oriented"))
         scores.append(sum(met) / len(met) if graded else float(all(met)))

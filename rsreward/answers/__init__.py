@@ -20,6 +20,7 @@ from .parse import (
     parse_answer,
     read_region,
 )
+from .region import may_hold_tags
 
 __all__ = [
     "DIALECTS",
@@ -34,6 +35,7 @@ __all__ = [
     "check_kind",
     "check_texts",
     "completion_text",
+    "may_hold_tags",
     "parse_answer",
     "parse_box_sets",
     "parse_boxes",

@@ -86,7 +86,17 @@ def _has_other_tags(text: str, signs: int, known: int, odd: bool) -> bool:
         signs *= any(letter in text for letter in "nNoO")  # one of them stands in every name
     if signs > known and _other_tag(text):
         return True
-    return odd and ("&lt;" in text or "THINK]" in text or "◁" in text or "＜" in text)
+    return odd and _has_odd_sign(text)
+
+
+def may_hold_tags(text: str) -> bool:
+    """Whether a tag of any spelling may stand in it."""
+    return "<" in text or _has_odd_sign(text)
+
+
+def _has_odd_sign(text: str) -> bool:
+    """Whether a tag without a plain "<" may stand in it."""
+    return "&lt;" in text or "THINK]" in text or "◁" in text or "＜" in text
 
 
 def _usual_tag(match: re.Match[str]) -> str:
