@@ -123,7 +123,7 @@ class RewardWatch:
         signs = Signs(self.think_in_prompt)
         questions = [(row.target.tobytes(), row.width, row.height) for row in rows]
         sides = (torch.tensor([torch.nan if side is None else side for side in of]) for of in (width, height))
-        whole = covers_image(first_boxes([torch.from_numpy(boxes) for boxes in preds]), *sides)
+        whole = covers_image(first_boxes(preds), *sides)
         signs.update(texts, answers, questions, whole=whole, cut=None if None in cut else cut)
         off = {each.finding: each.message for each in signs.findings(self.least_unreadable + RISE)}
         self.least_unreadable = min(self.least_unreadable, signs.counts.get("unreadable-answers", 0) / len(rows))

@@ -2,8 +2,11 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..answers import Answer
@@ -157,9 +160,10 @@ def covers_image(boxes: Tensor, width: Tensor, height: Tensor) -> list[bool]:
     return whole
 
 
-def first_boxes(sets: Sequence[Tensor]) -> Tensor:
+def first_boxes(sets: Sequence[NDArray[Any]]) -> Tensor:
     """The first box of each set of them; NaN for an empty set."""
-    return torch.stack([boxes[0] if len(boxes) else boxes.new_full(boxes.shape[1:], torch.nan) for boxes in sets])
+    none = np.full(sets[0].shape[1:], np.nan, sets[0].dtype)
+    return torch.from_numpy(np.stack([boxes[0] if len(boxes) else none for boxes in sets]))
 
 
 def _is_unopened(text: str) -> bool:

@@ -162,7 +162,7 @@ def score_rows(rows: list[Row], options: Options, boxes: bool = False) -> Scored
     frame.update(answers, targets, **sizes, **_sizes_of_files(rows, options.images))
     signs = Signs(thinks)
     questions = [row.cluster or repr(row.target) for row in rows]
-    whole = covers_image(first_boxes(pred) if several else pred, width, height)
+    whole = covers_image(first_boxes([boxes.numpy() for boxes in pred]) if several else pred, width, height)
     signs.update(completions, answers, questions, whole=whole, rollouts=options.cluster is not None)
     if several:
         columns = _set_columns(pred, targets, [answer.says_none for answer in answers], options.convention)
