@@ -51,8 +51,7 @@ def parse_boxes(
     rows: list[tuple[float, ...]] = []
     for answer in _answers(completions, kind, think_in_prompt):
         boxes = _boxes(answer, kind, space)
-        usable = boxes and (select != "only" or (len(answer.boxes) == 1 and "two-kinds" not in answer.problems))
-        rows.append(boxes[-1 if select == "last" else 0] if usable else ())
+        rows.append(_selected(boxes, select, len(answer.boxes) == 1 and "two-kinds" not in answer.problems))
     return _in_pixels(rows, kind, space, width, height)
 
 
@@ -120,8 +119,7 @@ def parse_points(
     rows: list[tuple[float, ...]] = []
     for answer in _answers(completions, "horizontal", think_in_prompt):
         points = answer.boxes if answer.kind == "point" else ()
-        usable = points and (select != "only" or len(points) == 1)
-        point = points[-1 if select == "last" else 0] if usable else ()
+        point = _selected(points, select, len(points) == 1)
         named = answer.dialect == "point-tag" and space.order == "yx"  # its x and y are believed
         rows.append(2 * (point[::-1] if named else point))
     return _in_pixels(rows, "horizontal", space, width, height)[:, :2]
@@ -130,6 +128,11 @@ def parse_points(
 def _check_select(select: Select) -> None:
     if select not in ("first", "last", "only"):
         raise ValueError(f"select must be 'first', 'last' or 'only', got {select!r}.")
+
+
+def _selected(found: tuple[tuple[float, ...], ...], select: Select, alone: bool) -> tuple[float, ...]:
+    """The box or point that is taken; () for none."""
+    return found[-1 if select == "last" else 0] if found and (select != "only" or alone) else ()
 
 
 def check_kind(kind: BoxKind) -> None:
