@@ -7,6 +7,7 @@ LMMS := .venv-lmms/bin
 RELEASE := .venv-release/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PIP = $(BIN)/python $(INSTALL)
+SAME_TORCH = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(@D)/constraints.txt
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
@@ -112,8 +113,8 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 .venv-swift/ready: pyproject.toml constraints.txt
 	test -x $(SWIFT)/python || $(PYTHON) -m venv .venv-swift
 	grep '^torch==' constraints.txt > .venv-swift/constraints.txt
-	$(SWIFT)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-swift/constraints.txt torch hatchling
-	$(SWIFT)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-swift/constraints.txt \
+	$(SAME_TORCH) torch hatchling
+	$(SAME_TORCH) \
 		--no-build-isolation --editable '.[swift,tools]'
 	touch $@
 
@@ -122,8 +123,8 @@ release: .venv/ready .venv-release/ready  ## build twice, compare, check; writes
 .venv-lmms/ready: pyproject.toml constraints.txt
 	test -x $(LMMS)/python || $(PYTHON) -m venv .venv-lmms
 	grep '^torch==' constraints.txt > .venv-lmms/constraints.txt
-	$(LMMS)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lmms/constraints.txt torch hatchling
-	$(LMMS)/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lmms/constraints.txt \
+	$(SAME_TORCH) torch hatchling
+	$(SAME_TORCH) \
 		--no-build-isolation --editable '.[lmms]'
 	$(LMMS)/python -m pip uninstall --quiet --yes torchvision
 	touch $@
